@@ -9,6 +9,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <string_view>
 
 #include "sim/isa/isa.hpp"
 
@@ -28,39 +29,8 @@ constexpr bool Fp32IsNan(std::uint32_t bits) { return (bits & ~kFp32Sign) > kFp3
 constexpr bool Fp32IsInf(std::uint32_t bits) { return (bits & ~kFp32Sign) == kFp32Inf; }
 constexpr bool Fp32IsZero(std::uint32_t bits) { return (bits & ~kFp32Sign) == 0; }
 
-constexpr int DtypeBytes(Dtype dtype) {
-  switch (dtype) {
-    case Dtype::kFp8E4M3:
-    case Dtype::kFp8E5M2:
-    case Dtype::kInt8:
-      return 1;
-    case Dtype::kBf16:
-    case Dtype::kFp16:
-      return 2;
-    default:
-      return 4;
-  }
-}
-
-constexpr const char* DtypeName(Dtype dtype) {
-  switch (dtype) {
-    case Dtype::kFp32:
-      return "fp32";
-    case Dtype::kBf16:
-      return "bf16";
-    case Dtype::kFp16:
-      return "fp16";
-    case Dtype::kFp8E4M3:
-      return "fp8e4m3";
-    case Dtype::kFp8E5M2:
-      return "fp8e5m2";
-    case Dtype::kInt8:
-      return "int8";
-    case Dtype::kInt32:
-      return "int32";
-  }
-  return "unknown";
-}
+using isa::DtypeBytes;
+constexpr std::string_view DtypeName(Dtype dtype) { return isa::Name(dtype); }
 
 // Shape of a float format narrower than fp32, all patterns without the sign bit. A finite
 // magnitude pattern p has the value of a fixed-point number that is piecewise linear in p, so
