@@ -1,0 +1,170 @@
+// The array's accumulation, bit for bit: what one column of the PE array and its foot compute.
+// The formula is stated and bounded in docs/numerics.md; the RTL is rtl/tensor/{dot_pe,column_foot}.sv.
+// Integers only.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+#include "sim/isa/isa.hpp"
+
+namespace dither::model {
+
+// Rows that one PE fuses into a dot product, and bits kept below a product's last bit.
+inline constexpr int kDotWidth = 4;
+inline constexpr int kFracBits = 14;
+inline constexpr std::uint32_t kCanonicalNan = 0x7fc00000u;
+
+// An fp8 or bf16 operand as the bf16 pattern with the same value (exact: every fp8 value is a bf16 value).
+// NaN gives a quiet NaN, payload aside.
+constexpr std::uint16_t ToBf16Operand(isa::Dtype dtype, std::uint32_t bits) {
+  const auto small = [](std::uint32_t sign, std::uint32_t exp, std::uint32_t man, int man_bits,
+                        int bias) -> std::uint16_t {
+    const std::uint32_t s = sign << 15;
+    if (exp == 0) {
+      if (man == 0) return static_cast<std::uint16_t>(s);
+      const int h = std::bit_width(man) - 1;  // normalise: value = man * 2^(1-bias-man_bits)
+      const std::uint32_t e = static_cast<std::uint32_t>(127 + 1 - bias - man_bits + h);
+      return static_cast<std::uint16_t>(s | (e << 7) | ((man << (7 - h)) & 0x7f));
+    }
+    return static_cast<std::uint16_t>(s | ((exp + 127 - static_cast<std::uint32_t>(bias)) << 7) |
+                                      (man << (7 - man_bits)));
+  };
+  switch (dtype) {
+    case isa::Dtype::kFp8E4M3:
+      if ((bits & 0x7f) == 0x7f) return static_cast<std::uint16_t>(((bits & 0x80) << 8) | 0x7fc0);
+      return small(bits >> 7 & 1, bits >> 3 & 15, bits & 7, 3, 7);
+    case isa::Dtype::kFp8E5M2:
+      if ((bits & 0x7c) == 0x7c) {
+        return static_cast<std::uint16_t>(((bits & 0x80) << 8) | ((bits & 3) ? 0x7fc0 : 0x7f80));
+      }
+      return small(bits >> 7 & 1, bits >> 2 & 31, bits & 3, 2, 15);
+    default:
+      return static_cast<std::uint16_t>(bits);
+  }
+}
+
+// Exceptional values seen on the way down a column.
+struct ColumnFlags {
+  bool nan = false, pos_inf = false, neg_inf = false;
+  bool any() const { return nan || pos_inf || neg_inf; }
+};
+
+// Partial sum: value = sum * 2^(exp - 268 - kFracBits); exp = 0 means that nothing was added yet.
+struct ColumnSum {
+  std::int32_t exp = 0;  // 0..508
+  std::int64_t sum = 0;
+  ColumnFlags flags;
+
+  // Adds the dot product of kDotWidth bf16 pairs: one PE.
+  constexpr void AddGroup(const std::uint16_t* x, const std::uint16_t* w) {
+    std::int32_t e[kDotWidth];
+    std::uint32_t p[kDotWidth];
+    std::int32_t top = exp;
+    for (int i = 0; i < kDotWidth; ++i) {
+      const std::uint32_t xf = x[i] >> 7 & 0xff, wf = w[i] >> 7 & 0xff;
+      const std::uint32_t xm = (x[i] & 0x7fu) | (xf ? 0x80u : 0u);
+      const std::uint32_t wm = (w[i] & 0x7fu) | (wf ? 0x80u : 0u);
+      if (xf == 255 || wf == 255) {
+        const bool x_nan = xf == 255 && (x[i] & 0x7f), w_nan = wf == 255 && (w[i] & 0x7f);
+        if (x_nan || w_nan || xm == 0 || wm == 0) {
+          flags.nan = true;
+        } else if ((x[i] ^ w[i]) & 0x8000) {
+          flags.neg_inf = true;
+        } else {
+          flags.pos_inf = true;
+        }
+      }
+      p[i] = xm * wm;
+      e[i] = p[i] ? static_cast<std::int32_t>((xf ? xf : 1) + (wf ? wf : 1)) : 0;
+      if (e[i] > top) top = e[i];
+    }
+    std::int64_t next = Sra(sum, top - exp);
+    for (int i = 0; i < kDotWidth; ++i) {
+      const int d = top - e[i];
+      const auto mag = d > 31 ? 0 : static_cast<std::int64_t>((std::uint64_t{p[i]} << kFracBits) >> d);
+      next += (x[i] ^ w[i]) & 0x8000 ? -mag : mag;
+    }
+    sum = next;
+    exp = top;
+  }
+
+  // The column's foot: fp32 of the sum, or of psum + the sum, rounded to nearest even once.
+  constexpr std::uint32_t Finish(bool accumulate, std::uint32_t psum) const {
+    if (!accumulate) psum = 0;
+    const std::uint32_t pf = psum >> 23 & 0xff, pm = psum & 0x7fffff;
+    const bool p_sign = psum >> 31;
+    const bool p_inf = pf == 255 && pm == 0, p_nan = pf == 255 && pm != 0;
+    const bool pos = flags.pos_inf || (p_inf && !p_sign), neg = flags.neg_inf || (p_inf && p_sign);
+    if (flags.nan || p_nan || (pos && neg)) return kCanonicalNan;
+    if (pos) return 0x7f800000u;
+    if (neg) return 0xff800000u;
+    // Column sum as a 32-bit significand with its leading one at bit 31, lower bits jammed.
+    const bool c_sign = sum < 0;
+    const std::uint64_t mag = c_sign ? -static_cast<std::uint64_t>(sum) : static_cast<std::uint64_t>(sum);
+    std::uint64_t c_sig = 0;
+    int c_exp = 0;
+    if (mag) {
+      const int h = std::bit_width(mag) - 1;
+      c_exp = h + exp - 141 - kFracBits;  // biased fp32 exponent, not limited to 1..254
+      c_sig = h <= 31 ? mag << (31 - h) : Jam(mag, h - 31);
+    }
+    const int p_exp = pf ? static_cast<int>(pf) : 1;
+    const std::uint64_t p_sig = static_cast<std::uint64_t>(pm | (pf ? 0x800000u : 0u)) << 8;
+    // Add in a window of 62 bits: 30 below the significands' last bit.
+    const bool c_big = mag && c_exp > p_exp;
+    const int big_exp = c_big ? c_exp : p_exp;
+    const int d = c_big ? c_exp - p_exp : (mag ? p_exp - c_exp : 0);
+    const std::uint64_t c_win = c_big ? c_sig << 30 : Jam(c_sig << 30, d);
+    const std::uint64_t p_win = c_big ? Jam(p_sig << 30, d) : p_sig << 30;
+    std::int64_t total = (c_sign ? -static_cast<std::int64_t>(c_win) : static_cast<std::int64_t>(c_win)) +
+                         (p_sign ? -static_cast<std::int64_t>(p_win) : static_cast<std::int64_t>(p_win));
+    const bool sign = total < 0;
+    return RoundToFp32(sign, big_exp, static_cast<std::uint64_t>(sign ? -total : total));
+  }
+
+  // value = mag * 2^(exp - 127 - 61): bit 61 is the unit of a significand with biased exponent exp.
+  static constexpr std::uint32_t RoundToFp32(bool sign, int exp, std::uint64_t mag) {
+    const std::uint32_t s = sign ? 0x80000000u : 0u;
+    if (mag == 0) return 0;  // exact zero is +0 under round to nearest
+    const int h = std::bit_width(mag) - 1;
+    int e = exp + h - 61;
+    // Keep 24 bits from the leading one, fewer when the result is subnormal.
+    int drop = h - 23;
+    if (e < 1) {
+      drop += 1 - e;
+      e = 1;
+    }
+    std::uint64_t kept = 0;
+    if (drop <= 0) {
+      kept = mag << -drop;
+    } else if (drop < 64) {
+      kept = mag >> drop;
+      const std::uint64_t half = std::uint64_t{1} << (drop - 1);
+      const std::uint64_t rest = mag & ((half << 1) - 1);
+      if (rest > half || (rest == half && (kept & 1))) ++kept;
+    }
+    // A carry out of 24 bits moves into the exponent; a subnormal has no hidden one.
+    const std::uint64_t bits = (static_cast<std::uint64_t>(e) << 23) + kept - 0x800000u;
+    return s | (bits >= 0x7f800000u ? 0x7f800000u : static_cast<std::uint32_t>(bits));
+  }
+
+ private:
+  static constexpr std::int64_t Sra(std::int64_t v, int d) { return v >> (d > 63 ? 63 : d); }
+  // Right shift that ors every lost bit into the last one.
+  static constexpr std::uint64_t Jam(std::uint64_t v, int d) {
+    if (d == 0) return v;
+    if (d > 63) return v != 0;
+    return v >> d | ((v << (64 - d)) != 0);
+  }
+};
+
+// One column: rows (a multiple of kDotWidth) of bf16 patterns, rounded into fp32.
+constexpr std::uint32_t ColumnDot(const std::uint16_t* x, const std::uint16_t* w, int rows, bool accumulate,
+                                  std::uint32_t psum) {
+  ColumnSum c;
+  for (int r = 0; r < rows; r += kDotWidth) c.AddGroup(x + r, w + r);
+  return c.Finish(accumulate, psum);
+}
+
+}  // namespace dither::model
