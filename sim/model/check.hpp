@@ -1,0 +1,239 @@
+// The static checks of one instruction, exactly as docs/architecture.md lists them: the referee for
+// the RTL checker, the program builder and the functional model.
+//
+// Checks run in the documented order; the first that fails names cause, operand and address. Only
+// the range checks (the last ones) give an address: the exact value, wrapped to 48 signed bits.
+//
+// RTL   rtl/sequencer/instr_check.sv        Test  tb/model_check/check_test.cpp
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "sim/isa/isa.hpp"
+
+namespace dither {
+
+struct CheckResult {
+  isa::Err err = isa::Err::kNone;
+  std::uint8_t operand = 0;  // 0 destination, 1 source 0, 2 source 1
+  std::int64_t addr = 0;     // bits 47:0 sign-extended
+  bool operator==(const CheckResult&) const = default;
+};
+
+// What the machine has, and the window of DRAM that the program was given: [dram_base, dram_limit).
+struct CheckLimits {
+  std::uint32_t rows;
+  std::uint32_t sbuf_bytes;  // of one partition
+  std::uint64_t dram_base;
+  std::uint64_t dram_limit;
+};
+
+// A DMA stride as partition step and byte step of an SBUF side.
+struct PartitionStride {
+  std::int32_t parts;
+  std::int32_t bytes;
+};
+constexpr PartitionStride SplitStride(std::int32_t stride) {
+  constexpr std::int64_t kPitch = std::int64_t{1} << isa::kPartitionPitchLog2;
+  const std::int64_t low = static_cast<std::int64_t>(stride) & (kPitch - 1);
+  const std::int64_t bytes = low >= kPitch / 2 ? low - kPitch : low;
+  return {static_cast<std::int32_t>((stride - bytes) / kPitch), static_cast<std::int32_t>(bytes)};
+}
+
+// True if source 1 of an engine instruction is a tensor in memory.
+constexpr bool ReadsSource1(const isa::EngineInstr& i) {
+  switch (static_cast<isa::Op>(i.opcode)) {
+    case isa::Op::kMatmul: return true;
+    case isa::Op::kTensor:
+      return i.func != static_cast<std::uint8_t>(isa::VecFunc::kCopy) && i.src1_imm == 0;
+    case isa::Op::kAct: return i.src1_imm == 0;
+    default: return false;
+  }
+}
+
+namespace check_internal {
+
+// Smallest and largest value that base + sum i_k * step_k takes over the box of all i_k < size_k.
+struct Extent {
+  std::int64_t lo;
+  std::int64_t hi;
+  constexpr void Add(std::uint32_t size, std::int64_t step) {
+    const std::int64_t far = (static_cast<std::int64_t>(size) - 1) * step;
+    (far < 0 ? lo : hi) += far;
+  }
+};
+
+constexpr std::int64_t Wrap48(std::int64_t v) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(v) << 16) >> 16;
+}
+
+// The range check of one operand of `bytes` byte elements against [lo, hi).
+constexpr CheckResult CheckRange(Extent box, std::uint32_t bytes, isa::Err err,
+                                 std::uint8_t operand, std::int64_t lo, std::int64_t hi) {
+  box.hi += bytes - 1;  // last byte of the last element
+  if (box.lo < lo) return {err, operand, Wrap48(box.lo)};
+  if (box.hi >= hi) return {err, operand, Wrap48(box.hi)};
+  return {};
+}
+
+constexpr std::uint32_t Bytes(std::uint8_t dtype) {
+  return isa::DtypeBytes(static_cast<isa::Dtype>(dtype));
+}
+
+constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
+                                  const CheckLimits& limits) {
+  using isa::Err;
+  const isa::EngineInstr i = isa::DecodeEngineInstr(raw);
+  const auto op = static_cast<isa::Op>(i.opcode);
+  if (!isa::OpAllowed(queue, op)) return {Err::kIllegalOpcode};
+  if (isa::EngineInstrReservedSet(raw)) return {Err::kReservedField};
+  if (op == isa::Op::kNop) return {};
+  const bool matmul = op == isa::Op::kMatmul;
+  const bool reduce = op == isa::Op::kReduce;
+  const bool act = op == isa::Op::kAct;
+
+  if (i.round > static_cast<std::uint8_t>(isa::Round::kRtz)) return {Err::kBadFunc};
+  const bool known = matmul   ? i.func == 0
+                     : reduce ? !isa::Name(static_cast<isa::RedFunc>(i.func)).empty()
+                     : act    ? !isa::Name(static_cast<isa::ActFunc>(i.func)).empty()
+                              : !isa::Name(static_cast<isa::VecFunc>(i.func)).empty();
+  if (!known) return {Err::kBadFunc};
+
+  // The operands in the order in which errors are reported; source 1 only if it is read.
+  struct Operand {
+    std::uint8_t dtype, space, part, parts;
+    std::uint32_t off;
+    std::array<std::int16_t, 4> str;
+  };
+  const std::array<Operand, 3> operands = {{
+      {i.dtype_d, i.space_d, i.part_d, i.parts_d, i.off_d, i.str_d},
+      {i.dtype_0, i.space_0, i.part_0, i.parts, i.off_0, i.str_0},
+      {i.dtype_1, i.space_1, i.part_1, i.parts, i.off_1, i.str_1},
+  }};
+  const bool read1 = ReadsSource1(i);
+  const std::uint8_t count = read1 ? 3 : 2;
+
+  for (std::uint8_t n = 0; n < count; ++n) {
+    const Operand& o = operands[n];
+    const auto dtype = static_cast<isa::Dtype>(o.dtype);
+    bool bad = Bytes(o.dtype) == 0 || (o.space != 0 && Bytes(o.dtype) != 4);
+    if (matmul && n == 0) bad |= dtype != isa::Dtype::kFp32;
+    if (matmul && n != 0) {
+      bad |= dtype != isa::Dtype::kBf16 && dtype != isa::Dtype::kFp8E4M3 &&
+             dtype != isa::Dtype::kFp8E5M2;
+    }
+    if (bad) return {Err::kBadDtype, n};
+  }
+  if (matmul && i.space_d == 0) return {Err::kBadSpace, 0};
+  if (matmul && i.space_0 != 0) return {Err::kBadSpace, 1};
+  if ((matmul || (act && read1)) && i.space_1 != 0) return {Err::kBadSpace, 2};
+
+  for (const std::uint16_t size : i.size) {
+    if (size == 0) return {Err::kBadSize};
+  }
+  if (i.parts == 0 || i.parts_d == 0) return {Err::kBadSize};
+  if (!matmul && i.parts_d != i.parts) return {Err::kBadSize};
+
+  for (int k = 0; k < 4; ++k) {
+    if (matmul && k >= 1 && i.str_1[k] != 0) return {Err::kBadStride, 2};
+    if (reduce && k <= i.rdims && i.str_d[k] != 0) return {Err::kBadStride, 0};
+  }
+  for (std::uint8_t n = 0; n < count; ++n) {
+    if (std::uint32_t{operands[n].part} + operands[n].parts > limits.rows) {
+      return {Err::kBadPartition, n};
+    }
+  }
+  if (!matmul && i.part_d != i.part_0) return {Err::kBadPartition, 0};
+  if (read1 && i.part_0 != i.part_1) return {Err::kBadPartition, 2};
+
+  for (std::uint8_t n = 0; n < count; ++n) {
+    if (operands[n].off % Bytes(operands[n].dtype) != 0) return {Err::kMisaligned, n};
+  }
+  for (std::uint8_t n = 0; n < count; ++n) {
+    const Operand& o = operands[n];
+    const std::uint32_t bytes = Bytes(o.dtype);
+    Extent box{o.off, o.off};
+    if (matmul && n == 2) {
+      box.Add(i.parts_d, std::int64_t{bytes} * o.str[0]);
+    } else {
+      for (int k = 0; k < 4; ++k) box.Add(i.size[k], std::int64_t{bytes} * o.str[k]);
+    }
+    const CheckResult r = CheckRange(box, bytes, o.space != 0 ? Err::kPsumRange : Err::kSbufRange,
+                                     n, 0, o.space != 0 ? isa::kPsumBytes : limits.sbuf_bytes);
+    if (r.err != Err::kNone) return r;
+  }
+  return {};
+}
+
+constexpr CheckResult CheckDma(isa::Queue queue, const isa::Encoded& raw,
+                               const CheckLimits& limits) {
+  using isa::Err;
+  const isa::DmaInstr i = isa::DecodeDmaInstr(raw);
+  const auto op = static_cast<isa::Op>(i.opcode);
+  if (!isa::OpAllowed(queue, op)) return {Err::kIllegalOpcode};
+  if (isa::DmaInstrReservedSet(raw)) return {Err::kReservedField};
+  if (op == isa::Op::kNop) return {};
+
+  const std::uint32_t bytes = Bytes(i.dtype_d);
+  if (bytes == 0) return {Err::kBadDtype, 0};
+  if (Bytes(i.dtype_0) == 0) return {Err::kBadDtype, 1};
+  if (i.dtype_d != i.dtype_0) return {Err::kBadDtype, 0};
+
+  struct Side {
+    std::uint64_t addr;
+    std::array<std::int32_t, 4> str;
+    constexpr std::uint64_t space() const { return addr >> 44; }
+    constexpr bool sbuf() const {
+      return space() == static_cast<std::uint64_t>(isa::DmaSpace::kSbuf);
+    }
+  };
+  const std::array<Side, 2> sides = {{{i.dst_addr, i.dst_str}, {i.src_addr, i.src_str}}};
+  for (std::uint8_t n = 0; n < 2; ++n) {
+    if (isa::Name(static_cast<isa::DmaSpace>(sides[n].space())).empty()) return {Err::kBadSpace, n};
+  }
+  for (const std::uint16_t size : i.size) {
+    if (size == 0) return {Err::kBadSize};
+  }
+  // Bits 43:28 of an SBUF address count as upper bits of the partition: nonzero is out of range.
+  for (std::uint8_t n = 0; n < 2; ++n) {
+    if (!sides[n].sbuf()) continue;
+    const auto part = static_cast<std::int64_t>((sides[n].addr >> 20) & 0xffffff);
+    Extent box{part, part};
+    for (int k = 0; k < 4; ++k) box.Add(i.size[k], SplitStride(sides[n].str[k]).parts);
+    if (box.lo < 0 || box.hi >= limits.rows) return {Err::kBadPartition, n};
+  }
+  for (std::uint8_t n = 0; n < 2; ++n) {
+    bool bad = sides[n].addr % bytes != 0;
+    for (const std::int32_t s : sides[n].str) bad |= static_cast<std::uint32_t>(s) % bytes != 0;
+    if (bad) return {Err::kMisaligned, n};
+  }
+  for (std::uint8_t n = 0; n < 2; ++n) {
+    const bool sbuf = sides[n].sbuf();
+    const auto base = static_cast<std::int64_t>(
+        sides[n].addr & (sbuf ? 0xfffffu : (std::uint64_t{1} << 44) - 1));
+    Extent box{base, base};
+    for (int k = 0; k < 4; ++k) {
+      box.Add(i.size[k], sbuf ? SplitStride(sides[n].str[k]).bytes : sides[n].str[k]);
+    }
+    const CheckResult r =
+        sbuf ? CheckRange(box, bytes, Err::kSbufRange, n, 0, limits.sbuf_bytes)
+             : CheckRange(box, bytes, Err::kDramRange, n,
+                          static_cast<std::int64_t>(limits.dram_base),
+                          static_cast<std::int64_t>(limits.dram_limit));
+    if (r.err != Err::kNone) return r;
+  }
+  return {};
+}
+
+}  // namespace check_internal
+
+// The first failing static check of the instruction, or Err::kNone.
+constexpr CheckResult CheckInstruction(isa::Queue queue, const isa::Encoded& bytes,
+                                       const CheckLimits& limits) {
+  const bool dma = queue == isa::Queue::kDma0 || queue == isa::Queue::kDma1;
+  return dma ? check_internal::CheckDma(queue, bytes, limits)
+             : check_internal::CheckEngine(queue, bytes, limits);
+}
+
+}  // namespace dither
