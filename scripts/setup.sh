@@ -82,7 +82,8 @@ install_missing() {
   fi
   say "installing ${missing[*]}"
   # Another apt run may hold the lock; wait for it rather than fail.
-  apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120)
+  apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120
+    -o Dpkg::Use-Pty=0)
   lists_know_missing || "${apt[@]}" update >&2 || die "apt-get update failed"
   "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >&2 || {
     say "the package lists may be old: renewing them and trying once more"

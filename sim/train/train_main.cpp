@@ -30,7 +30,8 @@ int Run(int argc, char** argv) {
   app.add_option("--epochs", options.epochs, "Times each picture is shown")->capture_default_str();
   app.add_option("--batch", options.batch, "Pictures in a step")->capture_default_str();
   app.add_option("--rate", options.rate, "First learning rate, falls to 0")->capture_default_str();
-  app.add_option("--shift", options.max_shift, "Move pictures by up to this, -1: by size")
+  app.add_option("--shift", options.max_shift,
+                 "Move pictures by up to this (-1: 1 from 16x16 up; clothes do better with 0)")
       ->capture_default_str();
   app.add_option("--seed", options.seed, "Initial weights and order")->capture_default_str();
   app.add_flag("--quiet", quiet, "Print the result only");
