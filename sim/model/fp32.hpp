@@ -135,13 +135,13 @@ constexpr std::uint32_t Fp32Relu(std::uint32_t a) { return Fp32Max(a, 0); }
 //                                       S' = (S >> (E' - E)) + (-1)^s * ((m << 16) >> (E' - e))
 //
 // The shift of S is arithmetic (floors), that of m drops bits before the sign is applied. Zeros,
-// infinities and NaN leave E and S alone. With n elements |S| < n * 2^40, so 65,535 elements fit
-// 57 signed bits. Each addition loses less than two units of S, that is 2^-15 of the last place of
-// the largest element: after n elements the sum is off by less than n * 2^(Emax - 127 - 23 - 15)
-// plus the one rounding at the end.
+// infinities and NaN leave E and S alone. With n elements |S| < n * 2^40, so 2^23 - 1 elements fit
+// 64 signed bits (57 for 65,535); beyond, S wraps. Each addition loses less than two units of S,
+// that is 2^-15 of the last place of the largest element: after n elements the sum is off by less
+// than n * 2^(Emax - 127 - 23 - 15) plus the one rounding at the end.
 class SumAccumulator {
  public:
-  static constexpr int kMaxElements = 65535;
+  static constexpr int kMaxElements = (1 << 23) - 1;
 
   constexpr void Add(std::uint32_t x) {
     any_ = true;
@@ -156,7 +156,8 @@ class SumAccumulator {
     const int x_shift = next - part.exponent < 63 ? next - part.exponent : 63;
     const auto term =
         static_cast<std::int64_t>((static_cast<std::uint64_t>(part.significand) << 16) >> x_shift);
-    sum_ = (sum_ >> sum_shift) + (part.negative ? -term : term);
+    const auto kept = static_cast<std::uint64_t>(sum_ >> sum_shift);  // unsigned: wraps, not UB
+    sum_ = static_cast<std::int64_t>(kept + static_cast<std::uint64_t>(part.negative ? -term : term));
     exponent_ = next;
   }
 
@@ -168,7 +169,8 @@ class SumAccumulator {
     if (negative_infinity_) return kFp32Inf | kFp32Sign;
     if (sum_ == 0) return any_ && all_negative_zero_ ? kFp32Sign : 0;
     const bool negative = sum_ < 0;
-    const auto magnitude = static_cast<std::uint64_t>(negative ? -sum_ : sum_);
+    const auto bits = static_cast<std::uint64_t>(sum_);
+    const std::uint64_t magnitude = negative ? 0 - bits : bits;
     return Fp32FromScaled(negative, magnitude, exponent_ - 127 - 23 - 16);
   }
 

@@ -1,0 +1,130 @@
+// Combinational fp32 arithmetic as functions: normalise and round, maximum/minimum, widening.
+//
+// Functions and not modules, because a caller that evaluates them under its clock enable costs a
+// simulator nothing while it idles; fp_widen and fp32_minmax wrap them for use as modules.
+//
+// Model   sim/model/formats.hpp, sim/model/fp32.hpp
+// Test    tb/fp/fp_widen_test.cpp, fp32_minmax_test.cpp, fp32_fma_test.cpp, sum_acc_test.cpp
+`default_nettype none
+package fp_pkg;
+  localparam logic [31:0] Nan = 32'h7fc0_0000;  // the one NaN that arithmetic produces
+  localparam logic [30:0] Inf = 31'h7f80_0000;  // magnitude
+
+  function automatic logic IsNan(input logic [30:0] magnitude);
+    IsNan = magnitude > fp_pkg::Inf;
+  endfunction
+
+  // Leading zeros of a 64-bit word by halving; 63 when it is zero.
+  function automatic logic [5:0] Lzc64(input logic [63:0] x);
+    logic [31:0] x32;
+    logic [15:0] x16;
+    logic [7:0]  x8;
+    logic [3:0]  x4;
+    logic        x2, unused_x2;  // the last bit decides nothing
+    logic [5:0]  n;
+    n[5] = x[63:32] == '0;
+    x32  = n[5] ? x[31:0] : x[63:32];
+    n[4] = x32[31:16] == '0;
+    x16  = n[4] ? x32[15:0] : x32[31:16];
+    n[3] = x16[15:8] == '0;
+    x8   = n[3] ? x16[7:0] : x16[15:8];
+    n[2] = x8[7:4] == '0;
+    x4   = n[2] ? x8[3:0] : x8[7:4];
+    n[1] = x4[3:2] == '0;
+    {x2, unused_x2} = n[1] ? x4[1:0] : x4[3:2];
+    n[0] = !x2;
+    Lzc64 = n;
+  endfunction
+
+  // The fp32 nearest to +-mag, ties to even, overflow to infinity. exponent is the biased exponent
+  // of a one at mag[63], 1..1000: at least 1, so a subnormal result is only a normalising shift
+  // that stops early. Bit 0 of mag may be a jam of lower bits if 26 bits stand above it.
+  function automatic logic [31:0] NormRound(input logic neg, input logic [63:0] mag,
+                                            input logic [9:0] exponent);
+    logic [5:0]  zeros, shift;
+    logic [63:0] norm;
+    logic [9:0]  field;
+    logic        up;
+    logic [32:0] rounded;  // a carry out of the mantissa raises the exponent field
+    zeros   = fp_pkg::Lzc64(mag);
+    shift   = exponent > 10'(zeros) ? zeros : 6'(exponent - 10'd1);
+    norm    = mag << shift;
+    field   = norm[63] ? exponent - 10'(shift) : '0;
+    up      = norm[39] && (norm[38:0] != '0 || norm[40]);
+    rounded = {field, norm[62:40]} + 33'(up);
+    NormRound = {neg, rounded[32:23] >= 10'd255 ? fp_pkg::Inf : rounded[30:0]};
+  endfunction
+
+  // IEEE 754-2019 maximum, or minimum when min is set: NaN if either is, and -0 < +0.
+  function automatic logic [31:0] MaxMin(input logic [31:0] a, input logic [31:0] b,
+                                         input logic min);
+    logic [31:0] key_a, key_b;  // unsigned integers in the order of the values
+    logic        a_greater;
+    key_a     = a[31] ? ~a : {1'b1, a[30:0]};
+    key_b     = b[31] ? ~b : {1'b1, b[30:0]};
+    a_greater = key_a > key_b;
+    if (fp_pkg::IsNan(a[30:0]) || fp_pkg::IsNan(b[30:0])) MaxMin = fp_pkg::Nan;
+    else MaxMin = a_greater != min ? a : b;
+  endfunction
+
+  // The exact value of a right-justified element as fp32 (int32: rounded to nearest even). NaN
+  // becomes the quiet NaN with its sign kept; fp32, and an undefined dtype, pass untouched.
+  function automatic logic [31:0] Widen(input logic [3:0] dtype, input logic [31:0] bits);
+    logic        sign, nan, inf, direct;
+    logic [31:0] mag;       // significand or integer, left-justified
+    logic [9:0]  exponent;  // biased, of a one at mag[31]
+    logic [31:0] abs;
+    sign     = 1'b0;
+    nan      = 1'b0;
+    inf      = 1'b0;
+    direct   = 1'b0;
+    mag      = '0;
+    exponent = 10'd1;
+    abs      = '0;
+    case (dtype)
+      dither_pkg::DtypeFp16: begin
+        sign     = bits[15];
+        nan      = bits[14:10] == '1 && bits[9:0] != '0;
+        inf      = bits[14:10] == '1;
+        mag      = {bits[14:10] != '0, bits[9:0], 21'b0};
+        exponent = 10'd112 + (bits[14:10] == '0 ? 10'd1 : 10'(bits[14:10]));
+      end
+      dither_pkg::DtypeFp8E4M3: begin
+        sign     = bits[7];
+        nan      = bits[6:0] == '1;
+        mag      = {bits[6:3] != '0, bits[2:0], 28'b0};
+        exponent = 10'd120 + (bits[6:3] == '0 ? 10'd1 : 10'(bits[6:3]));
+      end
+      dither_pkg::DtypeFp8E5M2: begin
+        sign     = bits[7];
+        nan      = bits[6:2] == '1 && bits[1:0] != '0;
+        inf      = bits[6:2] == '1;
+        mag      = {bits[6:2] != '0, bits[1:0], 29'b0};
+        exponent = 10'd112 + (bits[6:2] == '0 ? 10'd1 : 10'(bits[6:2]));
+      end
+      dither_pkg::DtypeInt8: begin
+        sign     = bits[7];
+        abs      = {24'b0, bits[7] ? 8'd0 - bits[7:0] : bits[7:0]};
+        mag      = {abs[7:0], 24'b0};
+        exponent = 10'd134;
+      end
+      dither_pkg::DtypeInt32: begin
+        sign     = bits[31];
+        abs      = bits[31] ? 32'd0 - bits : bits;
+        mag      = abs;
+        exponent = 10'd158;
+      end
+      dither_pkg::DtypeBf16: begin
+        sign     = bits[15];
+        nan      = bits[14:0] > 15'h7f80;
+        direct   = 1'b1;
+      end
+      default: ;
+    endcase
+    if (nan) Widen = {sign, fp_pkg::Nan[30:0]};
+    else if (inf) Widen = {sign, fp_pkg::Inf};
+    else if (direct) Widen = {bits[15:0], 16'b0};
+    else if (dtype < dither_pkg::DtypeFp16 || dtype > dither_pkg::DtypeInt32) Widen = bits;
+    else Widen = fp_pkg::NormRound(sign, {mag, 32'b0}, exponent);
+  endfunction
+endpackage

@@ -1,0 +1,145 @@
+// The rounder's two computations as functions: narrow an fp32, and leap an LFSR by 32 steps.
+//
+// Functions, so that a caller may evaluate them under its own clock enable and cost a simulator
+// nothing while it idles; rounder and lfsr wrap them as modules.
+//
+// Model   sim/model/formats.hpp, NarrowFromFp32; sim/model/lfsr.hpp, Leap
+// Test    tb/rounder/rounder_test.cpp, tb/rounder/lfsr_test.cpp
+`default_nettype none
+package rounder_pkg;
+  // fp32 to a right-justified element of any dtype; formats.hpp states every rule. One datapath:
+  //
+  //   significand --(>> shift)--> kept . fraction --(insert exponent)--(+ addend)--> result
+  //
+  // The fraction keeps 32 bits. The addend's carry is the decision: a random word (stochastic),
+  // just under or exactly a half (nearest even), or zero. Bits that fall off below the fraction
+  // need no sticky: a fraction with bits so low is far below a half.
+  function automatic logic [31:0] Narrow(input logic [3:0] dtype, input logic [1:0] round,
+                                         input logic sat, input logic [31:0] random,
+                                         input logic [31:0] fp32);
+    logic        sign, nan, inf, is_int, is_int8, is_float, is_fp8, normal, neg, lost_all;
+    logic [7:0]  exponent, floor, kink, grid, above, shift, field;
+    logic [63:0] fixed;
+    logic [31:0] kept, whole, addend, res, unused_fraction;
+    logic [15:0] max_finite, overflow, quiet, bits;
+    logic        sign_at_15, past, int_out;
+
+    // Per format: floor is the biased fp32 exponent of its smallest normal number, kink the
+    // exponent whose unit would need no shift. Below floor the grid stays and the shift grows.
+    is_int8    = dtype == dither_pkg::DtypeInt8;
+    is_int     = is_int8 || dtype == dither_pkg::DtypeInt32;
+    is_float   = 1'b1;
+    is_fp8     = 1'b0;
+    floor      = 8'd158;
+    kink       = 8'd158;
+    max_finite = '0;
+    overflow   = '0;
+    quiet      = '0;
+    sign_at_15 = 1'b1;
+    case (dtype)
+      dither_pkg::DtypeBf16: begin
+        floor      = 8'd1;
+        kink       = 8'd25;
+        max_finite = 16'h7f7f;
+        overflow   = 16'h7f80;
+        quiet      = 16'h7fc0;
+      end
+      dither_pkg::DtypeFp16: begin
+        floor      = 8'd113;
+        kink       = 8'd134;
+        max_finite = 16'h7bff;
+        overflow   = 16'h7c00;
+        quiet      = 16'h7e00;
+      end
+      dither_pkg::DtypeFp8E4M3: begin
+        floor      = 8'd121;
+        kink       = 8'd149;
+        max_finite = 16'h7e;
+        overflow   = 16'h7f;
+        quiet      = 16'h7f;
+        sign_at_15 = 1'b0;
+        is_fp8     = 1'b1;
+      end
+      dither_pkg::DtypeFp8E5M2: begin
+        floor      = 8'd113;
+        kink       = 8'd142;
+        max_finite = 16'h7b;
+        overflow   = 16'h7c;
+        quiet      = 16'h7e;
+        sign_at_15 = 1'b0;
+        is_fp8     = 1'b1;
+      end
+      default: is_float = 1'b0;
+    endcase
+
+    sign     = fp32[31];
+    nan      = fp32[30:0] > 31'h7f80_0000;
+    inf      = fp32[30:0] == 31'h7f80_0000;
+    normal   = fp32[30:23] != '0;
+    exponent = normal ? fp32[30:23] : 8'd1;
+    grid     = exponent < floor ? exponent : floor;
+    above    = exponent - grid;
+    shift    = kink - grid;
+    lost_all = shift[7:6] != '0;
+    fixed    = lost_all ? '0 : {normal, fp32[22:0], 40'b0} >> shift[5:0];
+    kept     = fixed[63:32];
+
+    // The hidden one makes way for the exponent field, which rounding may carry into.
+    field = normal && exponent >= floor ? above + 8'd1 : '0;
+    case (dtype)
+      dither_pkg::DtypeBf16:    whole = {17'b0, field, kept[6:0]};
+      dither_pkg::DtypeFp16:    whole = {14'b0, field, kept[9:0]};
+      dither_pkg::DtypeFp8E4M3: whole = {21'b0, field, kept[2:0]};
+      dither_pkg::DtypeFp8E5M2: whole = {22'b0, field, kept[1:0]};
+      default:                  whole = kept;
+    endcase
+
+    case (round)
+      dither_pkg::RoundRne: addend = {kept[0], {31{!kept[0]}}};
+      dither_pkg::RoundSr:  addend = random;
+      default:              addend = '0;
+    endcase
+
+    // A negative integer rounds by magnitude and negates in the same addition:
+    // -floor((t + a) / 2^32) = floor((~t + ~a + 1) / 2^32) with a of 32 bits.
+    neg = is_int && sign;
+    {res, unused_fraction} =
+        ({whole, fixed[31:0]} ^ {64{neg}}) + {32'b0, addend ^ {32{neg}}} + 64'(neg);
+
+    past    = res > {16'b0, max_finite};
+    int_out = exponent >= 8'd158 || (is_int8 && res[31:7] != '0 && res[31:7] != '1);
+    if (nan) bits = quiet;
+    else if (inf) bits = sat && is_fp8 ? max_finite : overflow;
+    else if (past) bits = sat || round == dither_pkg::RoundRtz ? max_finite : overflow;
+    else bits = res[15:0];
+
+    if (is_float) begin
+      Narrow = {16'b0, bits[15] || (sign && sign_at_15), bits[14:8],
+                bits[7] || (sign && !sign_at_15), bits[6:0]};
+    end else if (is_int) begin
+      if (nan) Narrow = '0;
+      else if (int_out) Narrow = is_int8 ? {24'b0, sign, {7{!sign}}} : {sign, {31{!sign}}};
+      else Narrow = is_int8 ? {24'b0, res[7:0]} : res;
+    end else begin
+      Narrow = fp32;
+    end
+  endfunction
+
+  // Whether the dtype may discard bits, so that narrowing to it uses up one random word.
+  function automatic logic Narrows(input logic [3:0] dtype);
+    Narrows = dtype > dither_pkg::DtypeFp32 && dtype <= dither_pkg::DtypeInt32;
+  endfunction
+
+  // 32 steps of the Galois LFSR with mask 0x80200003 as multiplication by x^32; lfsr.hpp has the
+  // derivation. State 0, outside the cycle, counts as state 1.
+  function automatic logic [31:0] Leap(input logic [31:0] state);
+    logic [31:0] q;
+    q = {state[31:1], state[0] || state == '0};
+    q = q ^ (q << 1) ^ (q << 2) ^ (q << 22);
+    q = q ^ (q << 2) ^ (q << 4);
+    q = q ^ (q << 4) ^ (q << 8);
+    q = q ^ (q << 8) ^ (q << 16);
+    q = q ^ (q << 16);
+    Leap = q ^ (q >> 10) ^ (q >> 30) ^ (q >> 31);
+  endfunction
+endpackage
