@@ -1,0 +1,47 @@
+// Many column sums at once: the same bits as ColumnSum, 16 moving columns side by side in integer SIMD.
+//
+// Infinities and NaN take no part here: callers send the columns that have one to ColumnSum itself.
+//
+// Test  tb/model/column_block_test.cpp
+#pragma once
+
+#include <cstdint>
+
+#include "sim/model/column_sum.hpp"
+
+namespace dither::model {
+
+inline constexpr int kBlockLanes = 16;
+// Exponent of a zero operand: so low that its product never raises the column's exponent.
+inline constexpr std::int32_t kZeroExponent = -2048;
+
+// bf16 patterns taken apart: value = (-1)^(sign) * magnitude * 2^(exponent - 134).
+struct BlockOperand {
+  std::int32_t magnitude;  // 0..255
+  std::int32_t exponent;   // 1..254, or kZeroExponent
+  std::int32_t sign;       // 0 or -1
+};
+
+constexpr BlockOperand TakeApart(std::uint16_t bits) {
+  const std::int32_t field = bits >> 7 & 0xff;
+  const std::int32_t magnitude = (bits & 0x7f) | (field != 0 ? 0x80 : 0);
+  const std::int32_t exponent = magnitude == 0 ? kZeroExponent : field == 0 ? 1 : field;
+  return {magnitude, exponent, (bits & 0x8000) != 0 ? -1 : 0};
+}
+
+// One row of 16 moving columns.
+struct alignas(64) BlockRow {
+  std::int32_t magnitude[kBlockLanes];
+  std::int32_t exponent[kBlockLanes];
+  std::int32_t sign[kBlockLanes];
+};
+
+struct alignas(64) BlockSums {
+  std::int64_t sum[kBlockLanes];
+  std::int32_t exp[kBlockLanes];
+};
+
+// The sums of `groups` * kDotWidth rows: x[row] times the stationary column w[row], top to bottom.
+void SumBlock(const BlockRow* x, const BlockOperand* w, int groups, BlockSums* sums);
+
+}  // namespace dither::model

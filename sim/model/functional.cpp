@@ -1,0 +1,523 @@
+// Execution of every instruction on the plain memories.
+#include "sim/model/functional.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "sim/model/column_sum.hpp"
+#include "sim/model/formats.hpp"
+#include "sim/model/fp32.hpp"
+#include "sim/model/lfsr.hpp"
+
+namespace dither {
+namespace {
+
+using isa::DmaInstr;
+using isa::Dtype;
+using isa::EngineInstr;
+using isa::Op;
+using isa::Queue;
+using isa::Space;
+
+std::uint32_t LoadBits(const std::uint8_t* at, std::uint32_t bytes) {
+  std::uint32_t bits = at[0];
+  if (bytes >= 2) bits |= static_cast<std::uint32_t>(at[1]) << 8;
+  if (bytes == 4) {
+    bits |= static_cast<std::uint32_t>(at[2]) << 16 | static_cast<std::uint32_t>(at[3]) << 24;
+  }
+  return bits;
+}
+
+void StoreBits(std::uint8_t* at, std::uint32_t bytes, std::uint32_t bits) {
+  at[0] = static_cast<std::uint8_t>(bits);
+  if (bytes >= 2) at[1] = static_cast<std::uint8_t>(bits >> 8);
+  if (bytes == 4) {
+    at[2] = static_cast<std::uint8_t>(bits >> 16);
+    at[3] = static_cast<std::uint8_t>(bits >> 24);
+  }
+}
+
+bool IsDma(Queue queue) { return queue == Queue::kDma0 || queue == Queue::kDma1; }
+
+// Calls f(base offset of the row) for dimensions 1..3, innermost of them fastest.
+template <typename F>
+void ForEachRow(const std::array<std::uint16_t, 4>& size, F&& f) {
+  for (std::uint32_t i3 = 0; i3 < size[3]; ++i3) {
+    for (std::uint32_t i2 = 0; i2 < size[2]; ++i2) {
+      for (std::uint32_t i1 = 0; i1 < size[1]; ++i1) f(i1, i2, i3);
+    }
+  }
+}
+
+template <typename Strides>
+std::int64_t RowOffset(const Strides& str, std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
+  return std::int64_t{i1} * str[1] + std::int64_t{i2} * str[2] + std::int64_t{i3} * str[3];
+}
+
+// count elements from `at`, `stride` elements apart, widened to fp32. One loop per dtype, so that
+// the conversion is inlined.
+template <Dtype dtype>
+void WidenRowOf(const std::uint8_t* at, std::int64_t stride, std::uint32_t count,
+                std::uint32_t* out) {
+  constexpr std::uint32_t kBytes = isa::DtypeBytes(dtype);
+  if (stride == 0) {
+    std::fill_n(out, count, WidenToFp32(dtype, LoadBits(at, kBytes)));
+    return;
+  }
+  for (std::uint32_t n = 0; n < count; ++n, at += stride * kBytes) {
+    out[n] = WidenToFp32(dtype, LoadBits(at, kBytes));
+  }
+}
+
+void WidenRow(Dtype dtype, const std::uint8_t* at, std::int64_t stride, std::uint32_t count,
+              std::uint32_t* out) {
+  switch (dtype) {
+    case Dtype::kFp32: return WidenRowOf<Dtype::kFp32>(at, stride, count, out);
+    case Dtype::kBf16: return WidenRowOf<Dtype::kBf16>(at, stride, count, out);
+    case Dtype::kFp16: return WidenRowOf<Dtype::kFp16>(at, stride, count, out);
+    case Dtype::kFp8E4M3: return WidenRowOf<Dtype::kFp8E4M3>(at, stride, count, out);
+    case Dtype::kFp8E5M2: return WidenRowOf<Dtype::kFp8E5M2>(at, stride, count, out);
+    case Dtype::kInt8: return WidenRowOf<Dtype::kInt8>(at, stride, count, out);
+    case Dtype::kInt32: return WidenRowOf<Dtype::kInt32>(at, stride, count, out);
+  }
+}
+
+// Narrows a row. A random word is used up by every element of a stochastic narrowing, exact or not.
+template <Dtype dtype>
+void NarrowRowOf(const std::uint32_t* values, std::uint32_t count, Round round, bool saturate,
+                 std::uint32_t& rounder, std::uint8_t* at, std::int64_t stride) {
+  constexpr std::uint32_t kBytes = isa::DtypeBytes(dtype);
+  const bool random = round == Round::kSr && ConsumesRandom(dtype);
+  for (std::uint32_t n = 0; n < count; ++n, at += stride * kBytes) {
+    StoreBits(at, kBytes, NarrowFromFp32(dtype, values[n], round, saturate, rounder));
+    if (random) rounder = Leap(rounder);
+  }
+}
+
+void NarrowRow(Dtype dtype, const std::uint32_t* values, std::uint32_t count, Round round,
+               bool saturate, std::uint32_t& rounder, std::uint8_t* at, std::int64_t stride) {
+  const auto run = [&]<Dtype kDtype>() {
+    NarrowRowOf<kDtype>(values, count, round, saturate, rounder, at, stride);
+  };
+  switch (dtype) {
+    case Dtype::kFp32: return run.operator()<Dtype::kFp32>();
+    case Dtype::kBf16: return run.operator()<Dtype::kBf16>();
+    case Dtype::kFp16: return run.operator()<Dtype::kFp16>();
+    case Dtype::kFp8E4M3: return run.operator()<Dtype::kFp8E4M3>();
+    case Dtype::kFp8E5M2: return run.operator()<Dtype::kFp8E5M2>();
+    case Dtype::kInt8: return run.operator()<Dtype::kInt8>();
+    case Dtype::kInt32: return run.operator()<Dtype::kInt32>();
+  }
+}
+
+bool IsSpecial(std::uint16_t bf16) { return (bf16 & 0x7f80) == 0x7f80; }
+
+// True if a row of the instruction may be computed as a whole: its destination doesn't overlap a
+// source in a way that a later element of the row could notice.
+bool Disjoint(std::int64_t a, std::int64_t a_bytes, std::int64_t b, std::int64_t b_bytes) {
+  return a + a_bytes <= b || b + b_bytes <= a;
+}
+
+// First and last byte of a row.
+std::pair<std::int64_t, std::int64_t> Extent(std::int64_t at, std::int64_t stride,
+                                             std::uint32_t count, std::uint32_t bytes) {
+  const std::int64_t far = at + (std::int64_t{count} - 1) * stride * bytes;
+  return {std::min(at, far), std::max(at, far) + bytes};
+}
+
+}  // namespace
+
+FunctionalModel::FunctionalModel(const isa::Config& config, std::uint64_t dram_base,
+                                 std::uint64_t dram_bytes)
+    : config_(config),
+      limits_{config.rows, config.sbuf_bytes, dram_base, dram_base + dram_bytes},
+      memory_(config),
+      dram_(dram_base, dram_bytes),
+      vector_rounder_(config.rows, 1),
+      scalar_rounder_(config.rows, 1),
+      stationary_(std::size_t{config.rows} * config.rows, model::TakeApart(0)),
+      stationary_bits_(std::size_t{config.rows} * config.rows),
+      column_special_(config.rows) {}
+
+void FunctionalModel::SetVectorRounder(std::uint32_t lane, std::uint32_t state) {
+  vector_rounder_.at(lane) = LfsrRecover(state);
+}
+
+void FunctionalModel::SetScalarRounder(std::uint32_t lane, std::uint32_t state) {
+  scalar_rounder_.at(lane) = LfsrRecover(state);
+}
+
+CheckResult FunctionalModel::Execute(Queue queue, const isa::Encoded& encoded) {
+  const CheckResult check = CheckInstruction(queue, encoded, limits_);
+  if (check.err != isa::Err::kNone) return check;
+  const Op op = static_cast<Op>(encoded[0]);
+  if (op == Op::kNop) return {};
+  if (IsDma(queue)) return Copy(isa::DecodeDmaInstr(encoded));
+  const EngineInstr i = isa::DecodeEngineInstr(encoded);
+  switch (op) {
+    case Op::kMatmul: Matmul(i); break;
+    case Op::kTensor: Tensor(i); break;
+    case Op::kReduce: Reduce(i); break;
+    case Op::kAct: Act(i); break;
+    default: break;
+  }
+  return {};
+}
+
+std::uint64_t FunctionalModel::Work(Queue queue, const isa::Encoded& encoded) {
+  const Op op = static_cast<Op>(encoded[0]);
+  if (op == Op::kNop) return 0;
+  std::uint64_t count = 1;
+  if (IsDma(queue)) {
+    const DmaInstr i = isa::DecodeDmaInstr(encoded);
+    for (const std::uint16_t size : i.size) count *= size;
+    return count * isa::DtypeBytes(static_cast<Dtype>(i.dtype_d));
+  }
+  const EngineInstr i = isa::DecodeEngineInstr(encoded);
+  for (std::size_t k = op == Op::kReduce ? i.rdims + 1u : 0; k < 4; ++k) count *= i.size[k];
+  return count;
+}
+
+// ------------------------------------------------------------------------------------ tensor engine
+
+void FunctionalModel::LoadStationary(const EngineInstr& i) {
+  const std::uint32_t rows = config_.rows;
+  const auto dtype = static_cast<Dtype>(i.dtype_1);
+  const std::uint32_t bytes = isa::DtypeBytes(dtype);
+  std::fill(stationary_bits_.begin(), stationary_bits_.end(), std::uint16_t{0});
+  std::fill(column_special_.begin(), column_special_.end(), std::uint8_t{0});
+  for (std::uint32_t k = 0; k < i.parts; ++k) {
+    const std::uint32_t row = i.part_1 + k;
+    const std::uint8_t* at = memory_.Sbuf(row) + i.off_1;
+    for (std::uint32_t m = 0; m < i.parts_d; ++m) {
+      const std::uint16_t bits = model::ToBf16Operand(
+          dtype, LoadBits(at + std::int64_t{m} * i.str_1[0] * bytes, bytes));
+      const std::uint32_t column = i.part_d + m;
+      stationary_bits_[std::size_t{column} * rows + row] = bits;
+      column_special_[column] |= IsSpecial(bits);
+    }
+  }
+  for (std::size_t n = 0; n < stationary_.size(); ++n) {
+    stationary_[n] = model::TakeApart(stationary_bits_[n]);
+  }
+}
+
+void FunctionalModel::Matmul(const EngineInstr& i) {
+  using model::kBlockLanes;
+  using model::kDotWidth;
+  const std::uint32_t rows = config_.rows;
+  if (!i.reuse) LoadStationary(i);
+
+  // Byte offsets of all columns, source and target, in order.
+  const auto dtype = static_cast<Dtype>(i.dtype_0);
+  const std::uint32_t bytes = isa::DtypeBytes(dtype);
+  source_at_.clear();
+  target_at_.clear();
+  ForEachRow(i.size, [&](std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
+    const std::int64_t source = RowOffset(i.str_0, i1, i2, i3);
+    const std::int64_t target = RowOffset(i.str_d, i1, i2, i3);
+    for (std::uint32_t i0 = 0; i0 < i.size[0]; ++i0) {
+      source_at_.push_back(i.off_0 + (source + std::int64_t{i0} * i.str_0[0]) * bytes);
+      target_at_.push_back(i.off_d + (target + std::int64_t{i0} * i.str_d[0]) * 4);
+    }
+  });
+  const std::size_t columns = source_at_.size();
+
+  // Only row groups that hold a used row matter: zero products leave a sum as it is.
+  const std::uint32_t first_row = i.part_0 / kDotWidth * kDotWidth;
+  const std::uint32_t end_row =
+      (i.part_0 + i.parts + kDotWidth - 1) / kDotWidth * kDotWidth;  // rows is a multiple too
+  const std::uint32_t used = end_row - first_row;
+  block_.assign(used, {});
+  moving_.assign(std::size_t{used} * kBlockLanes, 0);
+  for (auto& row : block_) {
+    std::fill_n(row.exponent, kBlockLanes, model::kZeroExponent);
+  }
+
+  for (std::size_t n0 = 0; n0 < columns; n0 += kBlockLanes) {
+    const int lanes = static_cast<int>(std::min<std::size_t>(kBlockLanes, columns - n0));
+    std::uint32_t special = 0;  // a bit per lane
+    for (std::uint32_t k = 0; k < i.parts; ++k) {
+      const std::uint32_t row = i.part_0 + k - first_row;
+      const std::uint8_t* memory = memory_.Sbuf(i.part_0 + k);
+      model::BlockRow& out = block_[row];
+      for (int lane = 0; lane < lanes; ++lane) {
+        const std::uint16_t bits =
+            model::ToBf16Operand(dtype, LoadBits(memory + source_at_[n0 + lane], bytes));
+        const model::BlockOperand operand = model::TakeApart(bits);
+        out.magnitude[lane] = operand.magnitude;
+        out.exponent[lane] = operand.exponent;
+        out.sign[lane] = operand.sign;
+        moving_[std::size_t(lane) * used + row] = bits;
+        special |= static_cast<std::uint32_t>(IsSpecial(bits)) << lane;
+      }
+    }
+    for (std::uint32_t m = 0; m < i.parts_d; ++m) {
+      const std::uint32_t column = i.part_d + m;
+      const std::size_t w = std::size_t{column} * rows + first_row;
+      model::BlockSums sums;
+      model::SumBlock(block_.data(), &stationary_[w], static_cast<int>(used) / kDotWidth, &sums);
+      std::uint8_t* psum = memory_.Psum(column);
+      const std::uint32_t slow = column_special_[column] ? ~0u : special;
+      for (int lane = 0; lane < lanes; ++lane) {
+        model::ColumnSum sum;
+        if ((slow >> lane & 1) != 0) {
+          for (std::uint32_t r = 0; r < used; r += kDotWidth) {
+            sum.AddGroup(&moving_[std::size_t(lane) * used + r], &stationary_bits_[w + r]);
+          }
+        } else {
+          sum.sum = sums.sum[lane];
+          sum.exp = sums.exp[lane];
+        }
+        std::uint8_t* at = psum + target_at_[n0 + lane];
+        StoreBits(at, 4, sum.Finish(i.acc != 0, LoadBits(at, 4)));
+      }
+    }
+  }
+}
+
+// -------------------------------------------------------------------- vector and scalar engine
+
+void FunctionalModel::Store(const EngineInstr& i, std::uint32_t lane, std::int64_t byte,
+                            std::vector<std::uint32_t>& rounders, const std::uint32_t* values,
+                            std::uint32_t count, std::int64_t stride) {
+  NarrowRow(static_cast<Dtype>(i.dtype_d), values, count, static_cast<Round>(i.round), i.sat != 0,
+            rounders[lane], memory_.Of(static_cast<Space>(i.space_d), lane) + byte, stride);
+}
+
+namespace {
+
+// Rows of the destination, the sources widened into a and b, in pieces that may be computed as a
+// whole: an entire row, or single elements where destination and source overlap within the row.
+struct RowWalk {
+  const EngineInstr& i;
+  bool read1;
+
+  template <typename F>
+  void operator()(CoreMemory& memory, std::uint32_t lane, std::vector<std::uint32_t>& a,
+                  std::vector<std::uint32_t>& b, F&& f) const {
+    const auto dtype_d = static_cast<Dtype>(i.dtype_d);
+    const auto dtype_0 = static_cast<Dtype>(i.dtype_0);
+    const auto dtype_1 = static_cast<Dtype>(i.dtype_1);
+    const std::uint32_t bytes_d = isa::DtypeBytes(dtype_d), bytes_0 = isa::DtypeBytes(dtype_0);
+    const std::uint32_t bytes_1 = read1 ? isa::DtypeBytes(dtype_1) : 1;
+    const std::uint8_t* m0 = memory.Of(static_cast<Space>(i.space_0), lane);
+    const std::uint8_t* m1 = memory.Of(static_cast<Space>(i.space_1), lane);
+    a.resize(i.size[0]);
+    b.resize(i.size[0]);
+    ForEachRow(i.size, [&](std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
+      const std::int64_t d = i.off_d + RowOffset(i.str_d, i1, i2, i3) * bytes_d;
+      const std::int64_t s0 = i.off_0 + RowOffset(i.str_0, i1, i2, i3) * bytes_0;
+      const std::int64_t s1 = read1 ? i.off_1 + RowOffset(i.str_1, i1, i2, i3) * bytes_1 : 0;
+      const auto [d_lo, d_hi] = Extent(d, i.str_d[0], i.size[0], bytes_d);
+      const auto apart = [&](std::int64_t s, std::int64_t stride, std::uint32_t bytes,
+                             std::uint8_t space) {
+        const auto [lo, hi] = Extent(s, stride, i.size[0], bytes);
+        const bool in_place = s == d && bytes == bytes_d && stride == i.str_d[0] && stride != 0;
+        return space != i.space_d || in_place || Disjoint(lo, hi - lo, d_lo, d_hi - d_lo);
+      };
+      const bool whole = apart(s0, i.str_0[0], bytes_0, i.space_0) &&
+                         (!read1 || apart(s1, i.str_1[0], bytes_1, i.space_1));
+      const std::uint32_t step = whole ? i.size[0] : 1;
+      for (std::uint32_t n = 0; n < i.size[0]; n += step) {
+        const std::int64_t at = n;
+        WidenRow(dtype_0, m0 + s0 + at * i.str_0[0] * bytes_0, i.str_0[0], step, a.data());
+        if (read1) {
+          WidenRow(dtype_1, m1 + s1 + at * i.str_1[0] * bytes_1, i.str_1[0], step, b.data());
+        }
+        f(d + at * i.str_d[0] * bytes_d, step);
+      }
+    });
+  }
+};
+
+}  // namespace
+
+void FunctionalModel::Tensor(const EngineInstr& i) {
+  const auto func = static_cast<isa::VecFunc>(i.func);
+  const bool read1 = ReadsSource1(i);
+  for (std::uint32_t lane = i.part_d; lane < std::uint32_t{i.part_d} + i.parts; ++lane) {
+    b_.assign(i.size[0], i.imm0);
+    RowWalk{i, read1}(memory_, lane, a_, b_, [&](std::int64_t at, std::uint32_t count) {
+      const auto apply = [&](auto&& f) {
+        for (std::uint32_t n = 0; n < count; ++n) a_[n] = f(a_[n], b_[n]);
+      };
+      switch (func) {
+        case isa::VecFunc::kCopy: break;
+        case isa::VecFunc::kAdd: apply(Fp32Add); break;
+        case isa::VecFunc::kSub: apply(Fp32Sub); break;
+        case isa::VecFunc::kMul: apply(Fp32Mul); break;
+        case isa::VecFunc::kMax: apply(Fp32Max); break;
+        case isa::VecFunc::kMin: apply(Fp32Min); break;
+      }
+      Store(i, lane, at, vector_rounder_, a_.data(), count, i.str_d[0]);
+    });
+  }
+}
+
+void FunctionalModel::Act(const EngineInstr& i) {
+  const auto func = static_cast<isa::ActFunc>(i.func);
+  const bool read1 = ReadsSource1(i);
+  for (std::uint32_t lane = i.part_d; lane < std::uint32_t{i.part_d} + i.parts; ++lane) {
+    b_.assign(i.size[0], isa::Imm1(i));
+    RowWalk{i, read1}(memory_, lane, a_, b_, [&](std::int64_t at, std::uint32_t count) {
+      for (std::uint32_t n = 0; n < count; ++n) a_[n] = Fp32Fma(a_[n], i.imm0, b_[n]);
+      if (func == isa::ActFunc::kRelu) {
+        for (std::uint32_t n = 0; n < count; ++n) a_[n] = Fp32Relu(a_[n]);
+      }
+      Store(i, lane, at, scalar_rounder_, a_.data(), count, i.str_d[0]);
+    });
+  }
+}
+
+void FunctionalModel::Reduce(const EngineInstr& i) {
+  const auto func = static_cast<isa::RedFunc>(i.func);
+  const auto dtype_0 = static_cast<Dtype>(i.dtype_0);
+  const std::uint32_t bytes_0 = isa::DtypeBytes(dtype_0);
+  const std::uint32_t bytes_d = isa::DtypeBytes(static_cast<Dtype>(i.dtype_d));
+  // The iteration split into the reduced dimensions and the others.
+  std::array<std::uint16_t, 4> inner = i.size, outer = i.size;
+  for (int k = 0; k < 4; ++k) (k <= i.rdims ? outer : inner)[k] = 1;
+  a_.resize(i.size[0]);
+  for (std::uint32_t lane = i.part_d; lane < std::uint32_t{i.part_d} + i.parts; ++lane) {
+    const std::uint8_t* source = memory_.Of(static_cast<Space>(i.space_0), lane) + i.off_0;
+    const auto reduce = [&](std::int64_t o0, std::int64_t target, auto accumulator) {
+      ForEachRow(inner, [&](std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
+        const std::int64_t at = (o0 + RowOffset(i.str_0, i1, i2, i3)) * bytes_0;
+        WidenRow(dtype_0, source + at, i.str_0[0], i.size[0], a_.data());
+        for (std::uint32_t n = 0; n < i.size[0]; ++n) accumulator.Add(a_[n]);
+      });
+      const std::uint32_t value = accumulator.Finish();
+      Store(i, lane, i.off_d + target * bytes_d, vector_rounder_, &value, 1, 0);
+    };
+    ForEachRow(outer, [&](std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
+      const std::int64_t o0 = RowOffset(i.str_0, i1, i2, i3);
+      const std::int64_t target = RowOffset(i.str_d, i1, i2, i3);
+      if (func == isa::RedFunc::kSum) {
+        reduce(o0, target, SumAccumulator());
+      } else {
+        reduce(o0, target, ExtremeAccumulator(func == isa::RedFunc::kMax));
+      }
+    });
+  }
+}
+
+// ------------------------------------------------------------------------------------------- DMA
+
+CheckResult FunctionalModel::Copy(const DmaInstr& i) {
+  const std::int64_t bytes = isa::DtypeBytes(static_cast<Dtype>(i.dtype_d));
+  constexpr std::uint64_t kLow = (std::uint64_t{1} << 44) - 1;
+  // Each side as base pointer and byte strides: partitions lie sbuf_bytes apart here.
+  struct Side {
+    std::uint8_t* base;
+    std::array<std::int64_t, 4> str;
+  };
+  CheckResult error;
+  const auto side = [&](std::uint64_t addr, const std::array<std::int32_t, 4>& str,
+                        std::uint8_t operand) {
+    Side s{};
+    if (addr >> 44 == static_cast<std::uint64_t>(isa::DmaSpace::kSbuf)) {
+      s.base = memory_.Sbuf((addr >> 20) & 0xff) + (addr & 0xfffff);
+      for (int k = 0; k < 4; ++k) {
+        const PartitionStride split = SplitStride(str[k]);
+        s.str[k] = std::int64_t{split.parts} * config_.sbuf_bytes + split.bytes;
+      }
+      return s;
+    }
+    std::int64_t lo = static_cast<std::int64_t>(addr & kLow), hi = lo;
+    for (int k = 0; k < 4; ++k) {
+      s.str[k] = str[k];
+      (str[k] < 0 ? lo : hi) += (std::int64_t{i.size[k]} - 1) * str[k];
+    }
+    if (!dram_.Contains(static_cast<std::uint64_t>(lo), static_cast<std::uint64_t>(hi - lo + bytes))) {
+      if (error.err == isa::Err::kNone) {
+        error = {operand == 0 ? isa::Err::kAxiWrite : isa::Err::kAxiRead, 0,
+                 static_cast<std::int64_t>(addr & kLow)};
+      }
+      return s;
+    }
+    s.base = dram_.At(addr & kLow);
+    return s;
+  };
+  // The source fails first, as it does in hardware: nothing is written then.
+  const Side src = side(i.src_addr, i.src_str, 1);
+  const Side dst = side(i.dst_addr, i.dst_str, 0);
+  if (error.err != isa::Err::kNone) return error;
+  const bool rows = src.str[0] == bytes && dst.str[0] == bytes;
+  ForEachRow(i.size, [&](std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
+    const std::uint8_t* from = src.base + RowOffset(src.str, i1, i2, i3);
+    std::uint8_t* to = dst.base + RowOffset(dst.str, i1, i2, i3);
+    if (rows) {
+      std::memmove(to, from, static_cast<std::size_t>(bytes) * i.size[0]);
+      return;
+    }
+    for (std::uint32_t n = 0; n < i.size[0]; ++n) {
+      std::memcpy(to + n * dst.str[0], from + n * src.str[0], static_cast<std::size_t>(bytes));
+    }
+  });
+  return {};
+}
+
+// -------------------------------------------------------------------------------- write footprint
+
+std::vector<WriteRange> WriteFootprint(Queue queue, const isa::Encoded& encoded) {
+  std::vector<WriteRange> ranges;
+  const auto add = [&](WriteRange range) {
+    // Rows that lie one behind the other join.
+    if (!ranges.empty() && ranges.back().memory == range.memory &&
+        ranges.back().part == range.part && ranges.back().end == range.begin) {
+      ranges.back().end = range.end;
+    } else {
+      ranges.push_back(range);
+    }
+  };
+  if (static_cast<Op>(encoded[0]) == Op::kNop) return ranges;
+  if (IsDma(queue)) {
+    const DmaInstr i = isa::DecodeDmaInstr(encoded);
+    const std::uint64_t bytes = isa::DtypeBytes(static_cast<Dtype>(i.dtype_d));
+    const bool sbuf = i.dst_addr >> 44 == static_cast<std::uint64_t>(isa::DmaSpace::kSbuf);
+    ForEachRow(i.size, [&](std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
+      const bool row = i.dst_str[0] == static_cast<std::int64_t>(bytes);
+      for (std::uint32_t n = 0; n < (row ? 1u : i.size[0]); ++n) {
+        const std::uint64_t length = row ? bytes * i.size[0] : bytes;
+        if (!sbuf) {
+          const std::uint64_t at = (i.dst_addr & ((std::uint64_t{1} << 44) - 1)) +
+                                   static_cast<std::uint64_t>(
+                                       RowOffset(i.dst_str, i1, i2, i3) +
+                                       std::int64_t{n} * i.dst_str[0]);
+          add({WriteRange::Memory::kDram, 0, 1, at, at + length});
+          continue;
+        }
+        std::int64_t part = (i.dst_addr >> 20) & 0xff, at = i.dst_addr & 0xfffff;
+        const std::array<std::uint32_t, 4> index = {n, i1, i2, i3};
+        for (int k = 0; k < 4; ++k) {
+          const PartitionStride split = SplitStride(i.dst_str[k]);
+          part += std::int64_t{index[k]} * split.parts;
+          at += std::int64_t{index[k]} * split.bytes;
+        }
+        add({WriteRange::Memory::kSbuf, static_cast<std::uint32_t>(part), 1,
+             static_cast<std::uint64_t>(at), static_cast<std::uint64_t>(at) + length});
+      }
+    });
+    return ranges;
+  }
+  const EngineInstr i = isa::DecodeEngineInstr(encoded);
+  std::array<std::uint16_t, 4> size = i.size;
+  if (static_cast<Op>(i.opcode) == Op::kReduce) {
+    for (int k = 0; k <= i.rdims; ++k) size[k] = 1;
+  }
+  const std::uint64_t bytes = isa::DtypeBytes(static_cast<Dtype>(i.dtype_d));
+  const auto memory = static_cast<Space>(i.space_d) == Space::kPsum ? WriteRange::Memory::kPsum
+                                                                    : WriteRange::Memory::kSbuf;
+  ForEachRow(size, [&](std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
+    const bool row = i.str_d[0] == 1;
+    for (std::uint32_t n = 0; n < (row ? 1u : size[0]); ++n) {
+      const std::int64_t element = RowOffset(i.str_d, i1, i2, i3) + std::int64_t{n} * i.str_d[0];
+      const auto at = static_cast<std::uint64_t>(i.off_d + element * static_cast<std::int64_t>(bytes));
+      add({memory, i.part_d, i.parts_d, at, at + bytes * (row ? size[0] : 1)});
+    }
+  });
+  return ranges;
+}
+
+}  // namespace dither

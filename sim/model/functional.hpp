@@ -1,0 +1,91 @@
+// The functional model: one instruction at a time, exact in every bit of SBUF, PSUM, DRAM and rounder
+// state. No clock, no queues; FunctionalDevice (sim/device) puts queues and registers around it, the
+// lockstep comparison runs it beside the RTL.
+//
+// An instruction whose source and destination overlap is defined element by element in the order of
+// the iteration; the hardware's pipeline reads ahead, so programs must not depend on it.
+//
+// Test  tb/model/functional_test.cpp
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "sim/isa/isa.hpp"
+#include "sim/model/check.hpp"
+#include "sim/model/column_block.hpp"
+#include "sim/model/memory.hpp"
+
+namespace dither {
+
+// What an instruction writes: bytes [begin, end) of every partition part .. part+parts-1, or of DRAM
+// (parts = 1). Depends on the instruction alone.
+struct WriteRange {
+  enum class Memory : std::uint8_t { kSbuf, kPsum, kDram };
+  Memory memory;
+  std::uint32_t part;
+  std::uint32_t parts;
+  std::uint64_t begin;
+  std::uint64_t end;
+  bool operator==(const WriteRange&) const = default;
+};
+std::vector<WriteRange> WriteFootprint(isa::Queue queue, const isa::Encoded& encoded);
+
+class FunctionalModel {
+ public:
+  FunctionalModel(const isa::Config& config, std::uint64_t dram_base, std::uint64_t dram_bytes);
+
+  const isa::Config& config() const { return config_; }
+
+  // Checks and executes; waiting and signalling are the caller's. On an error nothing has changed.
+  // Other than by static checks a copy fails where DRAM_BASE..DRAM_LIMIT is more than there is (kAxiRead,
+  // kAxiWrite).
+  CheckResult Execute(isa::Queue queue, const isa::Encoded& encoded);
+
+  // Elements per lane, columns, or bytes: what the Work counter would count.
+  static std::uint64_t Work(isa::Queue queue, const isa::Encoded& encoded);
+
+  CoreMemory& memory() { return memory_; }
+  const CoreMemory& memory() const { return memory_; }
+  DramMemory& dram() { return dram_; }
+  const DramMemory& dram() const { return dram_; }
+  // Window of DRAM that the checks allow.
+  CheckLimits& limits() { return limits_; }
+
+  // Rounder states of the vector and scalar lanes; never 0.
+  std::uint32_t VectorRounder(std::uint32_t lane) const { return vector_rounder_.at(lane); }
+  std::uint32_t ScalarRounder(std::uint32_t lane) const { return scalar_rounder_.at(lane); }
+  void SetVectorRounder(std::uint32_t lane, std::uint32_t state);
+  void SetScalarRounder(std::uint32_t lane, std::uint32_t state);
+
+ private:
+  void Matmul(const isa::EngineInstr& i);
+  void LoadStationary(const isa::EngineInstr& i);
+  void Tensor(const isa::EngineInstr& i);
+  void Reduce(const isa::EngineInstr& i);
+  void Act(const isa::EngineInstr& i);
+  CheckResult Copy(const isa::DmaInstr& i);
+  void Store(const isa::EngineInstr& i, std::uint32_t lane, std::int64_t byte,
+             std::vector<std::uint32_t>& rounders, const std::uint32_t* values, std::uint32_t count,
+             std::int64_t stride);
+
+  isa::Config config_;
+  CheckLimits limits_;
+  CoreMemory memory_;
+  DramMemory dram_;
+  std::vector<std::uint32_t> vector_rounder_, scalar_rounder_;
+
+  // The stationary tile by array column, rows in order; both forms of the same operands.
+  std::vector<model::BlockOperand> stationary_;
+  std::vector<std::uint16_t> stationary_bits_;
+  std::vector<std::uint8_t> column_special_;  // the column holds an infinity or NaN
+
+  // Scratch of one instruction.
+  std::vector<model::BlockRow> block_;
+  std::vector<std::uint16_t> moving_;
+  std::vector<std::int64_t> source_at_, target_at_;
+  std::vector<std::uint32_t> a_, b_;
+};
+
+}  // namespace dither

@@ -1,0 +1,565 @@
+// From tensors to fields: shapes are matched, dimensions folded to four, every field range-checked.
+#include "sim/program/builder.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstdio>
+
+#include "sim/program/disassemble.hpp"
+
+namespace dither {
+namespace {
+
+using isa::Dtype;
+using isa::Op;
+using isa::Queue;
+
+constexpr std::size_t kDims = 4;
+
+std::string OperandName(const char* role, const Tensor& tensor) {
+  return std::string(role) + " (" + tensor.Describe() + ")";
+}
+
+[[noreturn]] void Fail(std::string_view op, const std::string& what) {
+  throw ProgramError(std::string(op) + ": " + what);
+}
+
+// One engine operand taken apart: partitions and up to four free dimensions (any number before
+// folding), outermost first.
+struct Pattern {
+  const char* role;
+  const Tensor* tensor;
+  std::uint32_t parts;
+  std::vector<Dim> free;
+};
+
+// Takes an on-chip operand apart. Dimension 0 must be the partitions, the others must stay inside.
+Pattern TakeApart(std::string_view op, const char* role, const Tensor& t) {
+  if (t.place == Place::kDram) {
+    Fail(op, OperandName(role, t) + " must lie in SBUF or PSUM: engines don't reach DRAM");
+  }
+  if (t.dims.empty()) Fail(op, OperandName(role, t) + " has no dimensions");
+  const Dim& first = t.dims[0];
+  if (first.step != 0 || (first.size > 1 && first.part_step != 1)) {
+    Fail(op, OperandName(role, t) + ": dimension 0 must be neighbouring partitions");
+  }
+  for (std::size_t d = 1; d < t.dims.size(); ++d) {
+    if (t.dims[d].size > 1 && t.dims[d].part_step != 0) {
+      Fail(op, OperandName(role, t) + ": dimension " + std::to_string(d) +
+                   " runs across partitions; only a DMA can do that");
+    }
+  }
+  Pattern p{role, &t, first.size, {t.dims.begin() + 1, t.dims.end()}};
+  for (Dim& dim : p.free) {
+    if (dim.size == 1) dim.step = 0;
+  }
+  return p;
+}
+
+std::string ShapeText(const std::vector<Dim>& dims) {
+  std::string text;
+  for (const Dim& dim : dims) text += "[" + std::to_string(dim.size) + "]";
+  return text.empty() ? "[1]" : text;
+}
+
+// Gives every source the destination's free shape: missing outer dimensions and sizes of 1 repeat.
+void MatchFree(std::string_view op, const Pattern& dst, Pattern& src) {
+  if (src.free.size() < dst.free.size()) {
+    src.free.insert(src.free.begin(), dst.free.size() - src.free.size(), Dim{});
+  }
+  bool ok = src.free.size() == dst.free.size();
+  for (std::size_t d = 0; ok && d < dst.free.size(); ++d) {
+    if (src.free[d].size == 1) {
+      src.free[d] = {dst.free[d].size, 0, 0};
+    } else {
+      ok = src.free[d].size == dst.free[d].size;
+    }
+  }
+  if (!ok) {
+    Fail(op, OperandName(src.role, *src.tensor) + ": free shape does not fit " +
+                 ShapeText(dst.free) + " of " + OperandName(dst.role, *dst.tensor));
+  }
+}
+
+// Drops dimensions of size 1 and merges neighbours that lie one behind the other in all patterns, so
+// that up to four remain. Without `all` it merges only as far as needed.
+void Fold(std::vector<std::vector<Dim>*> patterns, bool all) {
+  std::vector<Dim>& lead = *patterns[0];
+  for (std::size_t d = lead.size(); d-- > 0;) {
+    if (lead[d].size != 1) continue;
+    for (auto* p : patterns) p->erase(p->begin() + static_cast<std::ptrdiff_t>(d));
+  }
+  for (std::size_t d = lead.size(); d-- > 1;) {
+    if (!all && lead.size() <= kDims) break;
+    const auto even = [d](const std::vector<Dim>* p) {
+      const Dim &outer = (*p)[d - 1], &inner = (*p)[d];
+      return outer.step == inner.step * inner.size &&
+             outer.part_step == inner.part_step * static_cast<std::int32_t>(inner.size);
+    };
+    const std::uint64_t size = static_cast<std::uint64_t>(lead[d - 1].size) * lead[d].size;
+    if (size > 0xffff || !std::all_of(patterns.begin(), patterns.end(), even)) continue;
+    for (auto* p : patterns) {
+      (*p)[d - 1] = {static_cast<std::uint32_t>(size), (*p)[d].step, (*p)[d].part_step};
+      p->erase(p->begin() + static_cast<std::ptrdiff_t>(d));
+    }
+  }
+}
+
+void NeedFits(std::string_view op, const Pattern& p, std::string_view what, std::int64_t value,
+              std::int64_t low, std::int64_t high) {
+  if (value >= low && value <= high) return;
+  Fail(op, OperandName(p.role, *p.tensor) + ": " + std::string(what) + " " +
+               std::to_string(value) + " is outside " + std::to_string(low) + ".." +
+               std::to_string(high));
+}
+
+void SetSizes(std::string_view op, const Pattern& p, std::array<std::uint16_t, 4>& size) {
+  if (p.free.size() > kDims) {
+    Fail(op, OperandName(p.role, *p.tensor) + ": " + std::to_string(p.free.size()) +
+                 " free dimensions remain, an instruction has 4");
+  }
+  size = {1, 1, 1, 1};
+  for (std::size_t k = 0; k < p.free.size(); ++k) {
+    const Dim& dim = p.free[p.free.size() - 1 - k];
+    NeedFits(op, p, "size of a dimension,", dim.size, 1, 0xffff);
+    size[k] = static_cast<std::uint16_t>(dim.size);
+  }
+}
+
+void SetStrides(std::string_view op, const Pattern& p, std::array<std::int16_t, 4>& strides) {
+  strides = {};
+  for (std::size_t k = 0; k < p.free.size(); ++k) {
+    const std::int64_t step = p.free[p.free.size() - 1 - k].step;
+    NeedFits(op, p, "stride in elements,", step, -0x8000, 0x7fff);
+    strides[k] = static_cast<std::int16_t>(step);
+  }
+}
+
+std::uint32_t Offset(std::string_view op, const Pattern& p) {
+  NeedFits(op, p, "byte offset", static_cast<std::int64_t>(p.tensor->address), 0, 0xffffff);
+  return static_cast<std::uint32_t>(p.tensor->address);
+}
+
+std::uint8_t Byte(std::string_view op, const Pattern& p, std::string_view what,
+                  std::uint32_t value) {
+  NeedFits(op, p, what, value, 0, 0xff);
+  return static_cast<std::uint8_t>(value);
+}
+
+std::uint8_t SpaceCode(const Tensor& t) {
+  return static_cast<std::uint8_t>(t.place == Place::kPsum ? isa::Space::kPsum : isa::Space::kSbuf);
+}
+
+void SetDst(std::string_view op, const Pattern& p, isa::EngineInstr& i) {
+  i.dtype_d = static_cast<std::uint8_t>(p.tensor->dtype);
+  i.space_d = SpaceCode(*p.tensor);
+  i.part_d = Byte(op, p, "first partition", p.tensor->part);
+  i.parts_d = Byte(op, p, "number of partitions", p.parts);
+  i.off_d = Offset(op, p);
+  SetStrides(op, p, i.str_d);
+}
+
+void SetSrc0(std::string_view op, const Pattern& p, isa::EngineInstr& i) {
+  i.dtype_0 = static_cast<std::uint8_t>(p.tensor->dtype);
+  i.space_0 = SpaceCode(*p.tensor);
+  i.part_0 = Byte(op, p, "first partition", p.tensor->part);
+  i.parts = Byte(op, p, "number of partitions", p.parts);
+  i.off_0 = Offset(op, p);
+  SetStrides(op, p, i.str_0);
+}
+
+void SetSrc1(std::string_view op, const Pattern& p, isa::EngineInstr& i) {
+  i.dtype_1 = static_cast<std::uint8_t>(p.tensor->dtype);
+  i.space_1 = SpaceCode(*p.tensor);
+  i.part_1 = Byte(op, p, "first partition", p.tensor->part);
+  i.off_1 = Offset(op, p);
+  SetStrides(op, p, i.str_1);
+}
+
+void NeedSameParts(std::string_view op, const Pattern& dst, const Pattern& src) {
+  if (src.parts != dst.parts || src.tensor->part != dst.tensor->part) {
+    Fail(op, OperandName(src.role, *src.tensor) + " must lie in the same partitions as " +
+                 OperandName(dst.role, *dst.tensor) + ": lanes don't cross partitions");
+  }
+}
+
+void SetNarrowing(isa::EngineInstr& i, Narrowing narrowing) {
+  i.round = static_cast<std::uint8_t>(narrowing.round);
+  i.sat = narrowing.saturate;
+}
+
+template <typename Instr>
+void SetSync(Instr& i, const std::optional<Wait>& wait, const Sync& sync) {
+  if (wait) {
+    i.wait_en = 1;
+    i.wait_sem = wait->sem;
+    i.wait_val = wait->value;
+  }
+  if (sync.signal) {
+    i.sig_en = 1;
+    i.sig_sem = sync.signal->sem;
+    i.sig_inc = sync.signal->increment;
+  }
+  i.irq = sync.irq;
+}
+
+void NeedSem(std::string_view op, std::uint8_t sem) {
+  if (sem >= isa::kNumSems) {
+    Fail(op, "semaphore " + std::to_string(sem) + ", there are " + std::to_string(isa::kNumSems));
+  }
+}
+
+}  // namespace
+
+ProgramBuilder::ProgramBuilder(const isa::Config& config)
+    : ProgramBuilder(config, 0, std::uint64_t{1} << 44) {}
+
+ProgramBuilder::ProgramBuilder(const isa::Config& config, std::uint64_t dram_base,
+                               std::uint64_t dram_limit)
+    : config_(config), limits_{config.rows, config.sbuf_bytes, dram_base, dram_limit} {
+  program_.rows = config.rows;
+}
+
+Tensor ProgramBuilder::Sbuf(std::string name, Dtype dtype, const std::vector<std::uint32_t>& shape,
+                            std::uint32_t part, std::uint32_t align) {
+  Tensor t = Tensor::OnChip(std::move(name), Place::kSbuf, dtype, part, 0, shape);
+  if (part + t.dims[0].size > config_.rows) {
+    throw ProgramError(t.Describe() + ": partitions " + std::to_string(part) + ".." +
+                       std::to_string(part + t.dims[0].size - 1) + ", " +
+                       std::string(config_.name) + " has " + std::to_string(config_.rows));
+  }
+  const std::uint64_t begin = (static_cast<std::uint64_t>(sbuf_used_) + align - 1) / align * align;
+  const std::uint64_t bytes = t.Bytes() / t.dims[0].size;
+  if (begin + bytes > config_.sbuf_bytes) {
+    throw ProgramError(t.Describe() + ": needs " + std::to_string(bytes) +
+                       " bytes of each partition, " +
+                       std::to_string(begin < config_.sbuf_bytes ? config_.sbuf_bytes - begin : 0) +
+                       " of " + std::to_string(config_.sbuf_bytes) + " are free");
+  }
+  t.address = begin;
+  sbuf_used_ = static_cast<std::uint32_t>(begin + bytes);
+  return t;
+}
+
+Tensor ProgramBuilder::PsumBank(std::string name, std::uint32_t bank, Dtype dtype,
+                                const std::vector<std::uint32_t>& shape, std::uint32_t part) const {
+  const std::uint64_t bank_bytes = isa::kPsumBankWords * 4;
+  Tensor t =
+      Tensor::OnChip(std::move(name), Place::kPsum, dtype, part, bank * bank_bytes, shape);
+  const std::uint64_t bytes = t.Bytes() / t.dims[0].size;
+  if (bank >= isa::kPsumBanks || bytes > (isa::kPsumBanks - bank) * bank_bytes) {
+    throw ProgramError(t.Describe() + ": does not fit PSUM from bank " + std::to_string(bank) +
+                       " on: a partition has " + std::to_string(isa::kPsumBanks) + " banks of " +
+                       std::to_string(bank_bytes) + " bytes");
+  }
+  return t;
+}
+
+std::uint8_t ProgramBuilder::Semaphore(const std::string& name) {
+  const auto found = semaphores_.find(name);
+  if (found != semaphores_.end()) return found->second;
+  if (semaphores_.size() >= isa::kNumSems) {
+    throw ProgramError("semaphore '" + name + "': all " + std::to_string(isa::kNumSems) +
+                       " semaphores are taken");
+  }
+  const auto sem = static_cast<std::uint8_t>(semaphores_.size());
+  semaphores_[name] = sem;
+  return sem;
+}
+
+std::optional<Wait> ProgramBuilder::EmitExtraWaits(Queue queue, const Sync& sync) {
+  for (const Wait& wait : sync.waits) NeedSem("wait", wait.sem);
+  if (sync.signal) NeedSem("signal", sync.signal->sem);
+  if (sync.waits.empty()) return std::nullopt;
+  for (std::size_t w = 0; w + 1 < sync.waits.size(); ++w) Nop(queue, {{sync.waits[w]}, {}, false});
+  return sync.waits.back();
+}
+
+void ProgramBuilder::CheckAndAppend(Queue queue, const isa::Encoded& encoded,
+                                    const std::vector<Operand>& operands) {
+  const CheckResult result = CheckInstruction(queue, encoded, limits_);
+  if (result.err != isa::Err::kNone) {
+    std::string text(isa::Name(static_cast<Op>(encoded[0])));
+    text += ": ";
+    for (std::size_t n = 0; n < operands.size(); ++n) {
+      if (n == result.operand) text += OperandName(operands[n].role, *operands[n].tensor) + ": ";
+    }
+    text += isa::Name(result.err);
+    if (result.err >= isa::Err::kSbufRange) {
+      char limit[96];
+      const auto addr = static_cast<long long>(result.addr);
+      if (result.err == isa::Err::kDramRange) {
+        std::snprintf(limit, sizeof limit, " at 0x%llx, the window is 0x%llx..0x%llx",
+                      static_cast<unsigned long long>(addr),
+                      static_cast<unsigned long long>(limits_.dram_base),
+                      static_cast<unsigned long long>(limits_.dram_limit));
+      } else {
+        std::snprintf(limit, sizeof limit, " at byte %lld, a partition has %u bytes", addr,
+                      result.err == isa::Err::kSbufRange ? limits_.sbuf_bytes : isa::kPsumBytes);
+      }
+      text += limit;
+    }
+    throw ProgramError(text + " [" + Disassemble(queue, encoded) + "]");
+  }
+  program_[queue].push_back(encoded);
+}
+
+void ProgramBuilder::EmitEngine(Queue queue, isa::EngineInstr instr, const Sync& sync,
+                                const std::vector<Operand>& operands) {
+  // Checked without its wait first: a refused instruction leaves no nops behind.
+  const std::size_t before = program_[queue].size();
+  CheckAndAppend(queue, Encode(instr), operands);
+  program_[queue].resize(before);
+  SetSync(instr, EmitExtraWaits(queue, sync), sync);
+  program_[queue].push_back(Encode(instr));
+}
+
+void ProgramBuilder::EmitDma(Queue queue, isa::DmaInstr instr, const Sync& sync, const Tensor& dst,
+                             const Tensor& src) {
+  const std::size_t before = program_[queue].size();
+  CheckAndAppend(queue, Encode(instr), {{"destination", &dst}, {"source", &src}});
+  program_[queue].resize(before);
+  SetSync(instr, EmitExtraWaits(queue, sync), sync);
+  program_[queue].push_back(Encode(instr));
+}
+
+void ProgramBuilder::Matmul(const Tensor& dst, const Tensor& stationary, const Tensor& moving,
+                            MatmulOptions options, const Sync& sync) {
+  constexpr std::string_view op = "matmul";
+  Pattern d = TakeApart(op, "destination", dst);
+  Pattern x = TakeApart(op, "moving", moving);
+  Pattern w = TakeApart(op, "stationary", stationary);
+  if (w.free.size() != 1) {
+    Fail(op, OperandName(w.role, stationary) + " must have two dimensions [K][M]");
+  }
+  if (w.parts != x.parts || stationary.part != moving.part) {
+    Fail(op, OperandName(w.role, stationary) + " and " + OperandName(x.role, moving) +
+                 " must lie in the same partitions: their dimension 0 is contracted");
+  }
+  if (w.free[0].size != d.parts) {
+    Fail(op, OperandName(w.role, stationary) + " has " + std::to_string(w.free[0].size) +
+                 " columns, " + OperandName(d.role, dst) + " has " + std::to_string(d.parts) +
+                 " partitions: dimension 1 of one is dimension 0 of the other");
+  }
+  MatchFree(op, d, x);
+  Fold({&d.free, &x.free}, false);
+  isa::EngineInstr i{};
+  i.opcode = static_cast<std::uint8_t>(Op::kMatmul);
+  i.acc = options.accumulate;
+  i.reuse = options.reuse;
+  SetSizes(op, d, i.size);
+  SetDst(op, d, i);
+  SetSrc0(op, x, i);
+  SetSrc1(op, w, i);
+  EmitEngine(Queue::kTensor, i, sync,
+             {{"destination", &dst}, {"moving", &moving}, {"stationary", &stationary}});
+}
+
+void ProgramBuilder::ElementwiseAny(isa::VecFunc func, const Tensor& dst, const Tensor& a,
+                                    const Tensor* b, float imm, Narrowing narrowing,
+                                    const Sync& sync) {
+  constexpr std::string_view op = "tensor";
+  Pattern d = TakeApart(op, "destination", dst);
+  Pattern s0 = TakeApart(op, "source 0", a);
+  std::vector<std::vector<Dim>*> all = {&d.free, &s0.free};
+  NeedSameParts(op, d, s0);
+  MatchFree(op, d, s0);
+  std::optional<Pattern> s1;
+  if (b) {
+    s1 = TakeApart(op, "source 1", *b);
+    NeedSameParts(op, d, *s1);
+    MatchFree(op, d, *s1);
+    all.push_back(&s1->free);
+  }
+  Fold(all, false);
+  isa::EngineInstr i{};
+  i.opcode = static_cast<std::uint8_t>(Op::kTensor);
+  i.func = static_cast<std::uint8_t>(func);
+  SetNarrowing(i, narrowing);
+  SetSizes(op, d, i.size);
+  SetDst(op, d, i);
+  SetSrc0(op, s0, i);
+  std::vector<Operand> operands = {{"destination", &dst}, {"source 0", &a}};
+  if (s1) {
+    SetSrc1(op, *s1, i);
+    operands.push_back({"source 1", b});
+  } else if (func != isa::VecFunc::kCopy) {
+    i.src1_imm = 1;
+    i.imm0 = std::bit_cast<std::uint32_t>(imm);
+  }
+  EmitEngine(Queue::kVector, i, sync, operands);
+}
+
+void ProgramBuilder::Elementwise(isa::VecFunc func, const Tensor& dst, const Tensor& a,
+                                 const Tensor& b, Narrowing narrowing, const Sync& sync) {
+  if (func == isa::VecFunc::kCopy) Fail("tensor", "copy has one source: use Cast");
+  ElementwiseAny(func, dst, a, &b, 0, narrowing, sync);
+}
+
+void ProgramBuilder::Elementwise(isa::VecFunc func, const Tensor& dst, const Tensor& a, float b,
+                                 Narrowing narrowing, const Sync& sync) {
+  if (func == isa::VecFunc::kCopy) Fail("tensor", "copy has one source: use Cast");
+  ElementwiseAny(func, dst, a, nullptr, b, narrowing, sync);
+}
+
+void ProgramBuilder::Cast(const Tensor& dst, const Tensor& src, Narrowing narrowing,
+                          const Sync& sync) {
+  ElementwiseAny(isa::VecFunc::kCopy, dst, src, nullptr, 0, narrowing, sync);
+}
+
+void ProgramBuilder::Reduce(isa::RedFunc func, const Tensor& dst, const Tensor& src,
+                            std::size_t reduced, Narrowing narrowing, const Sync& sync) {
+  constexpr std::string_view op = "reduce";
+  Pattern d = TakeApart(op, "destination", dst);
+  Pattern s = TakeApart(op, "source 0", src);
+  NeedSameParts(op, d, s);
+  if (reduced == 0 || reduced > s.free.size() || reduced > kDims) {
+    Fail(op, OperandName(s.role, src) + ": can't reduce " + std::to_string(reduced) +
+                 " dimensions, only 1.." + std::to_string(std::min(kDims, s.free.size())));
+  }
+  // The others must be the destination's, once dimensions of size 1 are out of the way.
+  std::vector<Dim> kept(s.free.begin(), s.free.end() - static_cast<std::ptrdiff_t>(reduced));
+  std::vector<Dim> inner(s.free.end() - static_cast<std::ptrdiff_t>(reduced), s.free.end());
+  const auto drop_ones = [](std::vector<Dim>& dims) {
+    std::erase_if(dims, [](const Dim& dim) { return dim.size == 1; });
+  };
+  drop_ones(kept);
+  drop_ones(d.free);
+  drop_ones(inner);
+  const bool fits =
+      std::equal(kept.begin(), kept.end(), d.free.begin(), d.free.end(),
+                 [](const Dim& a, const Dim& b) { return a.size == b.size; });
+  if (!fits) {
+    Fail(op, OperandName(d.role, dst) + ": free shape " + ShapeText(d.free) +
+                 " is not what is left of " + OperandName(s.role, src) + ", " + ShapeText(kept));
+  }
+  if (inner.empty()) inner.push_back(Dim{});
+  s.free = kept;
+  s.free.insert(s.free.end(), inner.begin(), inner.end());
+  d.free.resize(s.free.size());  // reduced dimensions: stride 0
+  isa::EngineInstr i{};
+  i.opcode = static_cast<std::uint8_t>(Op::kReduce);
+  i.func = static_cast<std::uint8_t>(func);
+  i.rdims = static_cast<std::uint8_t>(inner.size() - 1);
+  SetNarrowing(i, narrowing);
+  SetSizes(op, s, i.size);
+  SetDst(op, d, i);
+  SetSrc0(op, s, i);
+  EmitEngine(Queue::kVector, i, sync, {{"destination", &dst}, {"source 0", &src}});
+}
+
+void ProgramBuilder::ActAny(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale,
+                            const Tensor* bias, float imm, Narrowing narrowing, const Sync& sync) {
+  constexpr std::string_view op = "act";
+  Pattern d = TakeApart(op, "destination", dst);
+  Pattern s0 = TakeApart(op, "source 0", src);
+  NeedSameParts(op, d, s0);
+  MatchFree(op, d, s0);
+  std::vector<std::vector<Dim>*> all = {&d.free, &s0.free};
+  std::optional<Pattern> s1;
+  if (bias) {
+    s1 = TakeApart(op, "bias", *bias);
+    NeedSameParts(op, d, *s1);
+    MatchFree(op, d, *s1);
+    all.push_back(&s1->free);
+  }
+  Fold(all, false);
+  isa::EngineInstr i{};
+  i.opcode = static_cast<std::uint8_t>(Op::kAct);
+  i.func = static_cast<std::uint8_t>(func);
+  i.imm0 = std::bit_cast<std::uint32_t>(scale);
+  SetNarrowing(i, narrowing);
+  SetSizes(op, d, i.size);
+  SetDst(op, d, i);
+  SetSrc0(op, s0, i);
+  std::vector<Operand> operands = {{"destination", &dst}, {"source 0", &src}};
+  if (s1) {
+    SetSrc1(op, *s1, i);
+    operands.push_back({"bias", bias});
+  } else {
+    i.src1_imm = 1;
+    isa::SetImm1(i, std::bit_cast<std::uint32_t>(imm));
+  }
+  EmitEngine(Queue::kScalar, i, sync, operands);
+}
+
+void ProgramBuilder::Act(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale,
+                         const Tensor& bias, Narrowing narrowing, const Sync& sync) {
+  ActAny(func, dst, src, scale, &bias, 0, narrowing, sync);
+}
+
+void ProgramBuilder::Act(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale,
+                         float bias, Narrowing narrowing, const Sync& sync) {
+  ActAny(func, dst, src, scale, nullptr, bias, narrowing, sync);
+}
+
+void ProgramBuilder::Copy(Queue ring, const Tensor& dst, const Tensor& src, const Sync& sync) {
+  constexpr std::string_view op = "copy";
+  if (ring != Queue::kDma0 && ring != Queue::kDma1) {
+    Fail(op, "queue " + std::string(isa::Name(ring)) + " is no DMA ring");
+  }
+  const auto need = [op](const char* role, const Tensor& t) {
+    if (t.place == Place::kPsum) Fail(op, OperandName(role, t) + ": DMA doesn't reach PSUM");
+  };
+  need("destination", dst);
+  need("source", src);
+  if (dst.dtype != src.dtype) {
+    Fail(op, OperandName("source", src) + " and " + OperandName("destination", dst) +
+                 " must have the same dtype: DMA doesn't convert");
+  }
+  if (dst.Shape() != src.Shape()) {
+    Fail(op, OperandName("source", src) + " has another shape than " +
+                 OperandName("destination", dst));
+  }
+  Pattern d{"destination", &dst, 0, dst.dims}, s{"source", &src, 0, src.dims};
+  Fold({&d.free, &s.free}, true);
+  isa::DmaInstr i{};
+  i.opcode = static_cast<std::uint8_t>(Op::kCopy);
+  i.dtype_d = i.dtype_0 = static_cast<std::uint8_t>(dst.dtype);
+  SetSizes(op, d, i.size);
+  const auto side = [&](const Pattern& p, std::uint64_t& addr, std::array<std::int32_t, 4>& str) {
+    const Tensor& t = *p.tensor;
+    const std::int64_t bytes = t.ElementBytes();
+    if (t.place == Place::kDram) {
+      NeedFits(op, p, "address", static_cast<std::int64_t>(t.address), 0,
+               (std::int64_t{1} << 44) - 1);
+      addr = t.address;
+    } else {
+      NeedFits(op, p, "byte offset", static_cast<std::int64_t>(t.address), 0, 0xfffff);
+      NeedFits(op, p, "first partition", t.part, 0, 0xff);
+      addr = std::uint64_t{1} << 44 | std::uint64_t{t.part} << 20 | t.address;
+    }
+    for (std::size_t k = 0; k < p.free.size(); ++k) {
+      const Dim& dim = p.free[p.free.size() - 1 - k];
+      std::int64_t step = dim.step * bytes;
+      if (t.place == Place::kSbuf) {
+        NeedFits(op, p, "byte stride within a partition,", step, -0x80000, 0x7ffff);
+        step += std::int64_t{dim.part_step} << 20;
+      }
+      NeedFits(op, p, "byte stride,", step, INT32_MIN, INT32_MAX);
+      str[k] = static_cast<std::int32_t>(step);
+    }
+    // One element: the stride of dimension 0 is never used, but tells the hardware "a row".
+    if (p.free.empty()) str[0] = static_cast<std::int32_t>(bytes);
+  };
+  side(d, i.dst_addr, i.dst_str);
+  side(s, i.src_addr, i.src_str);
+  EmitDma(ring, i, sync, dst, src);
+}
+
+void ProgramBuilder::Nop(Queue queue, const Sync& sync) {
+  const std::optional<Wait> wait = EmitExtraWaits(queue, sync);
+  if (queue == Queue::kDma0 || queue == Queue::kDma1) {
+    isa::DmaInstr i{};
+    i.opcode = static_cast<std::uint8_t>(Op::kNop);
+    SetSync(i, wait, sync);
+    program_[queue].push_back(Encode(i));
+  } else {
+    isa::EngineInstr i{};
+    i.opcode = static_cast<std::uint8_t>(Op::kNop);
+    SetSync(i, wait, sync);
+    program_[queue].push_back(Encode(i));
+  }
+}
+
+}  // namespace dither

@@ -1,0 +1,146 @@
+// Builds programs: typed operands in, encoded instructions out, everything checked on the way.
+//
+// A refused instruction is a ProgramError whose text names the instruction, the operand with its
+// shape and place, and the limit. Operands of one engine instruction have equal shapes, where a source
+// may have size 1 (repeated, but not across partitions). Dimension 0 of an on-chip operand is the
+// partition. Memory for SBUF and PSUM comes from two bump allocators.
+//
+// Test  tb/program/builder_test.cpp
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/isa/isa.hpp"
+#include "sim/model/check.hpp"
+#include "sim/program/program.hpp"
+#include "sim/program/tensor.hpp"
+
+namespace dither {
+
+struct Wait {
+  std::uint8_t sem = 0;
+  std::uint16_t value = 0;  // modulo 2^16
+};
+struct Signal {
+  std::uint8_t sem = 0;
+  std::int8_t increment = 1;
+};
+
+// What an instruction waits for (all of it: extra waits become nops before it) and what it signals.
+struct Sync {
+  std::vector<Wait> waits;
+  std::optional<Signal> signal;
+  bool irq = false;
+};
+
+// Rounding of a write.
+struct Narrowing {
+  isa::Round round = isa::Round::kRne;
+  bool saturate = false;
+};
+
+struct MatmulOptions {
+  bool accumulate = false;
+  bool reuse = false;  // the stationary tile of the matmul before
+};
+
+// Counts the events of one in-order producer: each Tick() is the signal of the next event, and a
+// consumer waits Until(count) events have happened. Counts wrap with the semaphore; a consumer may lag
+// or wait ahead by up to 32767.
+class Counter {
+ public:
+  Counter() = default;
+  explicit Counter(std::uint8_t sem) : sem_(sem) {}
+  Signal Tick() {
+    ++count_;
+    return {sem_, 1};
+  }
+  std::uint64_t count() const { return count_; }
+  Wait Until(std::uint64_t count) const { return {sem_, static_cast<std::uint16_t>(count)}; }
+
+ private:
+  std::uint8_t sem_ = 0;
+  std::uint64_t count_ = 0;
+};
+
+class ProgramBuilder {
+ public:
+  explicit ProgramBuilder(const isa::Config& config);
+  // With the DRAM window that the program will run in.
+  ProgramBuilder(const isa::Config& config, std::uint64_t dram_base, std::uint64_t dram_limit);
+
+  const isa::Config& config() const { return config_; }
+  std::uint32_t rows() const { return config_.rows; }
+
+  // ---- memory: the same bytes of every partition from `part` on
+  Tensor Sbuf(std::string name, isa::Dtype dtype, const std::vector<std::uint32_t>& shape,
+              std::uint32_t part = 0, std::uint32_t align = 64);
+  Tensor PsumBank(std::string name, std::uint32_t bank, isa::Dtype dtype,
+                  const std::vector<std::uint32_t>& shape, std::uint32_t part = 0) const;
+  std::uint32_t SbufFree() const { return config_.sbuf_bytes - sbuf_used_; }
+  std::uint32_t SbufMark() const { return sbuf_used_; }
+  void SbufRelease(std::uint32_t mark) { sbuf_used_ = mark; }
+
+  // ---- semaphores: the same name gives the same one
+  std::uint8_t Semaphore(const std::string& name);
+  Counter NewCounter(const std::string& name) { return Counter(Semaphore(name)); }
+
+  // ---- instructions
+  // dst[M][n...] = or += stationary[K][M] (transposed) * moving[K][n...]
+  void Matmul(const Tensor& dst, const Tensor& stationary, const Tensor& moving,
+              MatmulOptions options = {}, const Sync& sync = {});
+  void Elementwise(isa::VecFunc func, const Tensor& dst, const Tensor& a, const Tensor& b,
+                   Narrowing narrowing = {}, const Sync& sync = {});
+  void Elementwise(isa::VecFunc func, const Tensor& dst, const Tensor& a, float b,
+                   Narrowing narrowing = {}, const Sync& sync = {});
+  // dst = src on the vector engine: cast, move between PSUM and SBUF
+  void Cast(const Tensor& dst, const Tensor& src, Narrowing narrowing = {}, const Sync& sync = {});
+  // Reduces the innermost `reduced` dimensions of src; dst has the others.
+  void Reduce(isa::RedFunc func, const Tensor& dst, const Tensor& src, std::size_t reduced = 1,
+              Narrowing narrowing = {}, const Sync& sync = {});
+  // dst = func(src * scale + bias)
+  void Act(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale, const Tensor& bias,
+           Narrowing narrowing = {}, const Sync& sync = {});
+  void Act(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale = 1.0f,
+           float bias = -0.0f, Narrowing narrowing = {}, const Sync& sync = {});
+  // DMA; ring is kDma0 or kDma1. Any views of DRAM and SBUF with equal shapes.
+  void Copy(isa::Queue ring, const Tensor& dst, const Tensor& src, const Sync& sync = {});
+  void Nop(isa::Queue queue, const Sync& sync = {});
+
+  // Appends an encoded instruction unchecked: for tests of the hardware's own checks.
+  void Raw(isa::Queue queue, const isa::Encoded& encoded) { program_[queue].push_back(encoded); }
+
+  const Program& program() const { return program_; }
+  Program Take() { return std::move(program_); }
+
+ private:
+  struct Operand {
+    const char* role;
+    const Tensor* tensor;
+  };
+  void EmitEngine(isa::Queue queue, isa::EngineInstr instr, const Sync& sync,
+                  const std::vector<Operand>& operands);
+  void EmitDma(isa::Queue queue, isa::DmaInstr instr, const Sync& sync, const Tensor& dst,
+               const Tensor& src);
+  void CheckAndAppend(isa::Queue queue, const isa::Encoded& encoded,
+                      const std::vector<Operand>& operands);
+  void ElementwiseAny(isa::VecFunc func, const Tensor& dst, const Tensor& a, const Tensor* b,
+                      float imm, Narrowing narrowing, const Sync& sync);
+  void ActAny(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale,
+              const Tensor* bias, float imm, Narrowing narrowing, const Sync& sync);
+  // All waits but the last become nops; the last one is returned.
+  std::optional<Wait> EmitExtraWaits(isa::Queue queue, const Sync& sync);
+
+  isa::Config config_;
+  CheckLimits limits_;
+  std::uint32_t sbuf_used_ = 0;
+  std::map<std::string, std::uint8_t> semaphores_;
+  Program program_;
+};
+
+}  // namespace dither
