@@ -1,0 +1,473 @@
+// Static checks of one instruction: cause, operand and address of the first check that fails.
+//
+//   instr --> checks 1..9 (one cycle) --> size-1 * stride [reg] --> box sums [reg] --> limits --> done
+//
+// Timing  done_o is held until clear_i; 4 + operands * used dimensions cycles at most 16 (engines);
+//         a DMA side in SBUF takes its dimensions twice: partitions, then bytes. One multiplier.
+// Model   sim/model/check.hpp        Test  tb/sequencer/instr_check_test.cpp
+`default_nettype none
+`include "chk.svh"
+module instr_check #(
+  parameter  int unsigned Rows  = 8,                    // partitions: 8, 16, 32 or 128
+  parameter  int unsigned Queue = 0,                    // dither_pkg::Queue*: decides the layout
+  localparam bit          IsDma = Queue == 32'(dither_pkg::QueueDma0) || Queue == 32'(dither_pkg::QueueDma1)
+) (
+  input  logic         clk_i,
+  input  logic         rst_ni,
+  input  logic         valid_i,        // instr_i is there and stays until clear_i
+  input  logic         clear_i,        // the instruction leaves (or is dropped)
+  input  logic [511:0] instr_i,
+  input  logic [43:0]  dram_base_i,
+  input  logic [44:0]  dram_limit_i,
+  output logic         done_o,         // the result below stands
+  output logic [7:0]   err_o,          // dither_pkg::Err*, ErrNone if every check passed
+  output logic [1:0]   operand_o,
+  output logic [47:0]  addr_o
+);
+  // Strides: 16 bits of elements or 32 bits of bytes. Sums: four products, scaled by the element
+  // size, and the base: below 2^37 for engines, below 2^50 for DMA; one sign bit more.
+  localparam int unsigned StrW  = IsDma ? 32 : 16;
+  localparam int unsigned ProdW = StrW + 17;
+  localparam int unsigned AccW  = IsDma ? 52 : 40;
+  localparam logic [23:0] SbufBytes = 24'(dither_pkg::SbufBytesOf(Rows));
+
+  // The two layouts of the same bits; the parameter decides which one is read.
+  dither_pkg::instr_t     e;
+  dither_pkg::dma_instr_t d;
+  logic                   unused_fields;
+  assign e = instr_i;
+  assign d = instr_i;
+  assign unused_fields = ^{e, d};
+
+  localparam logic [1:0] StIdle = 2'd0, StRun = 2'd1, StDone = 2'd2;
+
+  // Result of checks 1 to 9 (DMA: without the partition extents and what follows them).
+  logic [7:0]  stat_err;
+  logic [1:0]  stat_operand;
+  logic        stat_nop;
+  logic        stat_mis;          // DMA: check 9 fails, to be reported behind the partition extents
+  logic [1:0]  stat_mis_operand;
+  logic [3:0]  stat_items;        // boxes to compute, see below
+  logic [1:0]  stat_last_dim;     // highest dimension with more than one element
+
+  // Boxes in the order of their checks. Engine: 0 destination, 1 source 0, 2 source 1.
+  // DMA: 0, 1 partitions of destination and source; 2, 3 bytes of destination and source.
+  logic [1:0]  state_q;
+  logic [3:0]  items_q;
+  logic [1:0]  dim_q;
+  logic [1:0]  last_dim_q;
+  logic        mis_q;
+  logic [1:0]  mis_operand_q;
+
+  // What the layouts differ in: the factors of the current box and dimension, ...
+  logic [1:0]              item;
+  logic [15:0]             count;      // size - 1
+  logic signed [StrW-1:0]  stride;
+  logic                    item_last_dim;
+  // ... and the base and limits of the box in the sum stage.
+  logic [1:0]              item1_q, item2_q;
+  logic                    valid1_q, first1_q, last1_q, final1_q, valid2_q, final2_q;
+  logic signed [AccW-1:0]  base1;
+  logic [1:0]              shift1;     // log2 of the element size that scales the product
+  logic [1:0]              tail1;      // element size - 1 added to the upper end
+  logic signed [AccW-1:0]  low2, high2;
+  logic [7:0]              err2;
+  logic [1:0]              operand2;
+  logic                    no_addr2;   // a partition extent: no address, and check 9 follows
+
+  always_comb begin
+    item = 2'd3;
+    if (items_q[0])      item = 2'd0;
+    else if (items_q[1]) item = 2'd1;
+    else if (items_q[2]) item = 2'd2;
+  end
+
+  if (IsDma) begin : gen_dma
+    logic [1:0] bytes_m1_q;  // element size - 1
+    logic       dst_sbuf_q, src_sbuf_q;
+
+    always_comb begin : checks
+      logic [2:0] bytes_d, bytes_0;
+      logic [1:0] m;       // low bits that must be zero
+      logic [1:0] low_d, low_0;
+      stat_err         = dither_pkg::ErrNone;
+      stat_operand     = 2'd0;
+      stat_nop         = 1'b0;
+      stat_mis         = 1'b0;
+      stat_mis_operand = 2'd0;
+      stat_items       = 4'b0000;
+      stat_last_dim    = 2'd0;
+      bytes_d = 3'd0;
+      bytes_0 = 3'd0;
+      m       = 2'd0;
+      low_d   = 2'd0;
+      low_0   = 2'd0;
+      if (valid_i && state_q == StIdle) begin
+        bytes_d = dither_pkg::DtypeBytes(d.dtype_d);
+        bytes_0 = dither_pkg::DtypeBytes(d.dtype_0);
+        m       = 2'(bytes_d - 3'd1);
+        low_d   = d.dst_addr[1:0];
+        low_0   = d.src_addr[1:0];
+        for (int k = 0; k < 4; k++) begin
+          low_d = low_d | d.dst_str[k][1:0];
+          low_0 = low_0 | d.src_str[k][1:0];
+        end
+        stat_nop         = d.opcode == dither_pkg::OpNop;
+        stat_mis         = ((low_d | low_0) & m) != 2'd0;
+        stat_mis_operand = (low_d & m) != 2'd0 ? 2'd0 : 2'd1;
+        stat_items       = {2'b11, d.src_addr[47:44] == dither_pkg::DmaSpaceSbuf,
+                            d.dst_addr[47:44] == dither_pkg::DmaSpaceSbuf};
+        for (int k = 1; k < 4; k++) if (d.size[k] != 16'd1) stat_last_dim = 2'(k);
+
+        if (!stat_nop && d.opcode != dither_pkg::OpCopy) begin
+          stat_err = dither_pkg::ErrIllegalOpcode;
+        end else if ((instr_i & dither_pkg::DmaReserved) != '0) begin
+          stat_err = dither_pkg::ErrReservedField;
+        end else if (!stat_nop) begin
+          if (bytes_d == 3'd0) begin
+            stat_err = dither_pkg::ErrBadDtype;
+          end else if (bytes_0 == 3'd0) begin
+            stat_err     = dither_pkg::ErrBadDtype;
+            stat_operand = 2'd1;
+          end else if (d.dtype_d != d.dtype_0) begin
+            stat_err = dither_pkg::ErrBadDtype;
+          end else if (d.dst_addr[47:45] != 3'd0) begin
+            stat_err = dither_pkg::ErrBadSpace;
+          end else if (d.src_addr[47:45] != 3'd0) begin
+            stat_err     = dither_pkg::ErrBadSpace;
+            stat_operand = 2'd1;
+          end else if (d.size[0] == 16'd0 || d.size[1] == 16'd0
+                    || d.size[2] == 16'd0 || d.size[3] == 16'd0) begin
+            stat_err = dither_pkg::ErrBadSize;
+          end else if (stat_mis && stat_items[1:0] == 2'b00) begin
+            stat_err     = dither_pkg::ErrMisaligned;
+            stat_operand = stat_mis_operand;
+          end
+        end
+      end
+    end
+
+    // A stride's byte step is its sign-extended low part; what that takes off, the partition step
+    // gets back: bit 19 carries into it.
+    always_comb begin : factors
+      logic [31:0] s;
+      count  = 16'd0;
+      stride = 32'sd0;
+      s      = 32'd0;
+      item_last_dim = dim_q == last_dim_q;
+      if (state_q == StRun) begin
+        count = d.size[dim_q] - 16'd1;
+        s     = item[0] ? d.src_str[dim_q] : d.dst_str[dim_q];
+        if (!item[1]) begin
+          stride = 32'($signed(s[31:20])) + 32'($signed({1'b0, s[19]}));
+        end else if (item[0] ? src_sbuf_q : dst_sbuf_q) begin
+          stride = 32'($signed(s[19:0]));
+        end else begin
+          stride = s;
+        end
+      end
+    end
+
+    // Bits 43:28 of an SBUF address count as upper bits of the partition, so they fail as one.
+    always_comb begin : limits
+      logic [43:0] addr1;
+      logic        sbuf1;
+      addr1    = 44'd0;
+      sbuf1    = 1'b0;
+      base1    = '0;
+      shift1   = 2'd0;
+      tail1    = 2'd0;
+      low2     = '0;
+      high2    = '0;
+      err2     = dither_pkg::ErrNone;
+      operand2 = 2'd0;
+      no_addr2 = 1'b0;
+      if (state_q == StRun) begin
+        addr1    = item1_q[0] ? d.src_addr[43:0] : d.dst_addr[43:0];
+        sbuf1    = item1_q[0] ? src_sbuf_q : dst_sbuf_q;
+        tail1    = item1_q[1] ? bytes_m1_q : 2'd0;
+        base1    = !item1_q[1] ? AccW'(addr1[43:20]) : sbuf1 ? AccW'(addr1[19:0]) : AccW'(addr1);
+        operand2 = {1'b0, item2_q[0]};
+        no_addr2 = !item2_q[1];
+        if (!item2_q[1]) begin
+          err2  = dither_pkg::ErrBadPartition;
+          high2 = AccW'(Rows);
+        end else if (item2_q[0] ? src_sbuf_q : dst_sbuf_q) begin
+          err2  = dither_pkg::ErrSbufRange;
+          high2 = AccW'(SbufBytes);
+        end else begin
+          err2  = dither_pkg::ErrDramRange;
+          low2  = AccW'(dram_base_i);
+          high2 = AccW'(dram_limit_i);
+        end
+      end
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (valid_i && state_q == StIdle) begin
+        dst_sbuf_q <= stat_items[0];
+        src_sbuf_q <= stat_items[1];
+        bytes_m1_q <= 2'(dither_pkg::DtypeBytes(instr_i[51:48]) - 3'd1);
+      end
+    end
+  end else begin : gen_engine
+    logic        matmul_q;
+    logic [44:0] unused_dram_limit;
+    logic [43:0] unused_dram_base;
+    assign unused_dram_limit = dram_limit_i;
+    assign unused_dram_base  = dram_base_i;
+
+    always_comb begin : checks
+      logic matmul, reduce, act, tensor, read1, float1, float0;
+      logic [2:0] bytes_d, bytes_0, bytes_1;
+      logic [8:0] end_d, end_0, end_1;
+      logic [2:0] bad;   // one bit an operand
+      stat_err         = dither_pkg::ErrNone;
+      stat_operand     = 2'd0;
+      stat_nop         = 1'b0;
+      stat_mis         = 1'b0;
+      stat_mis_operand = 2'd0;
+      stat_items       = 4'b0000;
+      stat_last_dim    = 2'd0;
+      matmul = 1'b0;
+      reduce = 1'b0;
+      act    = 1'b0;
+      tensor = 1'b0;
+      read1  = 1'b0;
+      float0 = 1'b0;
+      float1 = 1'b0;
+      bytes_d = 3'd0;
+      bytes_0 = 3'd0;
+      bytes_1 = 3'd0;
+      end_d = 9'd0;
+      end_0 = 9'd0;
+      end_1 = 9'd0;
+      bad   = 3'b000;
+      if (valid_i && state_q == StIdle) begin
+        stat_nop = e.opcode == dither_pkg::OpNop;
+        matmul = Queue == 32'(dither_pkg::QueueTensor) && e.opcode == dither_pkg::OpMatmul;
+        tensor = Queue == 32'(dither_pkg::QueueVector) && e.opcode == dither_pkg::OpTensor;
+        reduce = Queue == 32'(dither_pkg::QueueVector) && e.opcode == dither_pkg::OpReduce;
+        act    = Queue == 32'(dither_pkg::QueueScalar) && e.opcode == dither_pkg::OpAct;
+        read1  = matmul || (tensor && e.func != dither_pkg::VecFuncCopy && !e.src1_imm)
+              || (act && !e.src1_imm);
+        stat_items = {1'b0, read1, 2'b11};
+        for (int k = 1; k < 4; k++) if (e.size[k] != 16'd1) stat_last_dim = 2'(k);
+        bytes_d = dither_pkg::DtypeBytes(e.dtype_d);
+        bytes_0 = dither_pkg::DtypeBytes(e.dtype_0);
+        bytes_1 = dither_pkg::DtypeBytes(e.dtype_1);
+        float0  = e.dtype_0 == dither_pkg::DtypeBf16 || e.dtype_0 == dither_pkg::DtypeFp8E4M3
+               || e.dtype_0 == dither_pkg::DtypeFp8E5M2;
+        float1  = e.dtype_1 == dither_pkg::DtypeBf16 || e.dtype_1 == dither_pkg::DtypeFp8E4M3
+               || e.dtype_1 == dither_pkg::DtypeFp8E5M2;
+        end_d = 9'(e.part_d) + 9'(e.parts_d);
+        end_0 = 9'(e.part_0) + 9'(e.parts);
+        end_1 = 9'(e.part_1) + 9'(e.parts);
+
+        // From the last check to the first, so that the first one has the last word. Inside a
+        // check a bit of `bad` is an operand, and the lowest set one is reported.
+        bad = {read1 && (e.off_1[1:0] & 2'(bytes_1 - 3'd1)) != 2'd0,
+               (e.off_0[1:0] & 2'(bytes_0 - 3'd1)) != 2'd0,
+               (e.off_d[1:0] & 2'(bytes_d - 3'd1)) != 2'd0};
+        if (bad != 3'd0) begin
+          stat_err     = dither_pkg::ErrMisaligned;
+          stat_operand = bad[0] ? 2'd0 : bad[1] ? 2'd1 : 2'd2;
+        end
+        // Ranges of partitions first, then equality.
+        bad = {read1 && e.part_0 != e.part_1, 1'b0, !matmul && e.part_d != e.part_0};
+        if (bad != 3'd0) begin
+          stat_err     = dither_pkg::ErrBadPartition;
+          stat_operand = bad[0] ? 2'd0 : 2'd2;
+        end
+        bad = {read1 && end_1 > 9'(Rows), end_0 > 9'(Rows), end_d > 9'(Rows)};
+        if (bad != 3'd0) begin
+          stat_err     = dither_pkg::ErrBadPartition;
+          stat_operand = bad[0] ? 2'd0 : bad[1] ? 2'd1 : 2'd2;
+        end
+        bad = {matmul && (e.str_1[1] | e.str_1[2] | e.str_1[3]) != 16'd0, 1'b0, 1'b0};
+        for (int k = 0; k < 4; k++) begin
+          if (reduce && 2'(k) <= e.rdims && e.str_d[k] != 16'd0) bad[0] = 1'b1;
+        end
+        if (bad != 3'd0) begin
+          stat_err     = dither_pkg::ErrBadStride;
+          stat_operand = bad[0] ? 2'd0 : 2'd2;
+        end
+        if (e.size[0] == 16'd0 || e.size[1] == 16'd0 || e.size[2] == 16'd0 || e.size[3] == 16'd0
+         || e.parts == 8'd0 || e.parts_d == 8'd0 || (!matmul && e.parts != e.parts_d)) begin
+          stat_err     = dither_pkg::ErrBadSize;
+          stat_operand = 2'd0;
+        end
+        bad = {(matmul || (act && read1)) && e.space_1, matmul && e.space_0, matmul && !e.space_d};
+        if (bad != 3'd0) begin
+          stat_err     = dither_pkg::ErrBadSpace;
+          stat_operand = bad[0] ? 2'd0 : bad[1] ? 2'd1 : 2'd2;
+        end
+        bad = {read1 && (bytes_1 == 3'd0 || (e.space_1 && bytes_1 != 3'd4) || (matmul && !float1)),
+               bytes_0 == 3'd0 || (e.space_0 && bytes_0 != 3'd4) || (matmul && !float0),
+               bytes_d == 3'd0 || (e.space_d && bytes_d != 3'd4)
+                               || (matmul && e.dtype_d != dither_pkg::DtypeFp32)};
+        if (bad != 3'd0) begin
+          stat_err     = dither_pkg::ErrBadDtype;
+          stat_operand = bad[0] ? 2'd0 : bad[1] ? 2'd1 : 2'd2;
+        end
+        if (e.round > dither_pkg::RoundRtz
+         || (matmul && e.func != 8'd0)
+         || (tensor && e.func > dither_pkg::VecFuncMin)
+         || (reduce && e.func > dither_pkg::RedFuncMin)
+         || (act    && e.func > dither_pkg::ActFuncRelu)) begin
+          stat_err     = dither_pkg::ErrBadFunc;
+          stat_operand = 2'd0;
+        end
+        if (stat_nop) stat_err = dither_pkg::ErrNone;
+        if ((instr_i & dither_pkg::EngineReserved) != '0) stat_err = dither_pkg::ErrReservedField;
+        if (!(stat_nop || matmul || tensor || reduce || act)) begin
+          stat_err = dither_pkg::ErrIllegalOpcode;
+        end
+        if (stat_err <= dither_pkg::ErrReservedField) stat_operand = 2'd0;
+      end
+    end
+
+    // Source 1 of matmul has one dimension of its own: the columns.
+    always_comb begin : factors
+      count  = 16'd0;
+      stride = 16'sd0;
+      item_last_dim = dim_q == last_dim_q;
+      if (state_q == StRun) begin
+        count  = e.size[dim_q] - 16'd1;
+        stride = e.str_1[dim_q];
+        if (item == 2'd0) stride = e.str_d[dim_q];
+        if (item == 2'd1) stride = e.str_0[dim_q];
+        if (item == 2'd2 && matmul_q) begin
+          count         = 16'(e.parts_d) - 16'd1;
+          item_last_dim = 1'b1;
+        end
+      end
+    end
+
+    always_comb begin : limits
+      logic [2:0] bytes1;
+      logic       psum2;
+      bytes1   = 3'd0;
+      psum2    = 1'b0;
+      base1    = '0;
+      shift1   = 2'd0;
+      tail1    = 2'd0;
+      low2     = '0;
+      high2    = '0;
+      err2     = dither_pkg::ErrNone;
+      operand2 = item2_q;
+      no_addr2 = 1'b0;
+      if (state_q == StRun) begin
+        case (item1_q)
+          2'd0:    bytes1 = dither_pkg::DtypeBytes(e.dtype_d);
+          2'd1:    bytes1 = dither_pkg::DtypeBytes(e.dtype_0);
+          default: bytes1 = dither_pkg::DtypeBytes(e.dtype_1);
+        endcase
+        case (item1_q)
+          2'd0:    base1 = AccW'(e.off_d);
+          2'd1:    base1 = AccW'(e.off_0);
+          default: base1 = AccW'(e.off_1);
+        endcase
+        case (item2_q)
+          2'd0:    psum2 = e.space_d;
+          2'd1:    psum2 = e.space_0;
+          default: psum2 = e.space_1;
+        endcase
+        shift1 = bytes1[2:1];   // 1, 2, 4 -> 0, 1, 2
+        tail1  = 2'(bytes1 - 3'd1);
+        err2   = psum2 ? dither_pkg::ErrPsumRange : dither_pkg::ErrSbufRange;
+        high2  = psum2 ? AccW'(dither_pkg::PsumBytes) : AccW'(SbufBytes);
+      end
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (valid_i && state_q == StIdle) matmul_q <= instr_i[7:0] == dither_pkg::OpMatmul;
+    end
+  end
+
+  // Product stage, sum stage, compare stage.
+  logic signed [ProdW-1:0] prod_q;
+  logic signed [AccW-1:0]  lo_q, hi_q, lo_d, hi_d;
+  logic                    fail2;
+
+  always_comb begin
+    logic signed [AccW-1:0] step;
+    step = '0;
+    lo_d = lo_q;
+    hi_d = hi_q;
+    if (valid1_q) begin
+      step = AccW'(prod_q) <<< shift1;
+      lo_d = (first1_q ? base1 : lo_q) + (prod_q[ProdW-1] ? step : '0);
+      hi_d = (first1_q ? base1 + AccW'(tail1) : hi_q) + (prod_q[ProdW-1] ? '0 : step);
+    end
+    fail2 = valid2_q && (lo_q < low2 || hi_q >= high2);
+  end
+
+  always_ff @(posedge clk_i or negedge rst_ni) begin
+    if (!rst_ni) begin
+      state_q  <= StIdle;
+      valid1_q <= 1'b0;
+      valid2_q <= 1'b0;
+      items_q  <= 4'b0000;
+    end else if (clear_i) begin
+      state_q  <= StIdle;
+      valid1_q <= 1'b0;
+      valid2_q <= 1'b0;
+      items_q  <= 4'b0000;
+    end else if (state_q == StIdle) begin
+      if (valid_i) begin
+        state_q <= (stat_err != dither_pkg::ErrNone || stat_nop) ? StDone : StRun;
+        items_q <= stat_items;
+      end
+    end else if (state_q == StRun) begin
+      valid1_q <= items_q != 4'b0000;
+      valid2_q <= valid1_q && last1_q;
+      if (item_last_dim) items_q[item] <= 1'b0;
+      if (valid2_q && (fail2 || final2_q || (mis_q && no_addr2 && item1_q[1]))) begin
+        state_q  <= StDone;
+        valid1_q <= 1'b0;
+        valid2_q <= 1'b0;
+        items_q  <= 4'b0000;
+      end
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (valid_i && state_q == StIdle) begin
+      err_o         <= stat_err;
+      operand_o     <= stat_operand;
+      addr_o        <= 48'd0;
+      mis_q         <= stat_mis;
+      mis_operand_q <= stat_mis_operand;
+      last_dim_q    <= stat_last_dim;
+      dim_q         <= 2'd0;
+    end
+    if (state_q == StRun) begin
+      dim_q    <= item_last_dim ? 2'd0 : dim_q + 2'd1;
+      prod_q   <= ProdW'($signed({1'b0, count})) * ProdW'(stride);
+      first1_q <= dim_q == 2'd0;
+      last1_q  <= item_last_dim;
+      final1_q <= item_last_dim && (items_q & (items_q - 4'd1)) == 4'b0000;
+      item1_q  <= item;
+      item2_q  <= item1_q;
+      final2_q <= final1_q;
+      if (valid1_q) begin
+        lo_q <= lo_d;
+        hi_q <= hi_d;
+      end
+      if (fail2) begin
+        err_o     <= err2;
+        operand_o <= operand2;
+        addr_o    <= no_addr2 ? 48'd0 : lo_q < low2 ? 48'(lo_q) : 48'(hi_q);
+      end else if (valid2_q && mis_q && no_addr2 && item1_q[1]) begin
+        // The last partition extent passed: the box behind it, if any, is one of bytes.
+        err_o     <= dither_pkg::ErrMisaligned;
+        operand_o <= mis_operand_q;
+      end
+    end
+  end
+  assign done_o = state_q == StDone;
+
+  // An instruction stays until it is cleared.
+  `CHK(ValidHeld_A, !$past(rst_ni) || !$past(valid_i && !clear_i) || valid_i)
+endmodule
