@@ -1,0 +1,182 @@
+// Scalar engine: dst = func(src0 * scale + bias), one element of every lane per cycle.
+//
+//   instr -> stream_unit -> raw elements -> Rows x scalar_lane -> results -> stream_unit -> SBUF, PSUM
+//
+// Timing  n elements take n + 9 cycles when every request is granted at once; the next instruction starts
+//         right behind. Grants reach instr_ready_o, done_o, stall_o and work_o combinationally.
+// Test    tb/scalar/scalar_engine_test.cpp
+`default_nettype none
+`include "chk.svh"
+module scalar_engine #(
+  parameter  int unsigned Rows      = 16,                             // lanes, a power of two, 2..128
+  parameter  int unsigned SbufBytes = dither_pkg::SbufBytesOf(Rows),  // of a partition, above 8192
+  localparam int unsigned AddrW     = $clog2(SbufBytes)               // derived
+) (
+  input  logic               clk_i,
+  input  logic               rst_ni,
+  // Sequencer.
+  input  logic               instr_valid_i,
+  input  logic [511:0]       instr_i,
+  output logic               instr_ready_o,
+  output logic               done_o,
+  output logic               busy_o,
+  output logic               stall_o,
+  output logic [7:0]         work_o,
+  // Rounder states of the lanes, for the CSRs; write while idle.
+  input  logic               rng_we_i,
+  input  logic [7:0]         rng_lane_i,
+  input  logic [31:0]        rng_wdata_i,
+  output logic [31:0]        rng_rdata_o,
+  // Source 0, source 1 and destination in SBUF.
+  output logic               sbuf_0_req_o,
+  output logic [AddrW-4:0]   sbuf_0_addr_o,
+  input  logic               sbuf_0_gnt_i,
+  input  logic [Rows*64-1:0] sbuf_0_data_i,
+  output logic               sbuf_1_req_o,
+  output logic [AddrW-4:0]   sbuf_1_addr_o,
+  input  logic               sbuf_1_gnt_i,
+  input  logic [Rows*64-1:0] sbuf_1_data_i,
+  output logic               sbuf_w_req_o,
+  output logic [AddrW-4:0]   sbuf_w_addr_o,
+  output logic [Rows-1:0]    sbuf_w_lanes_o,
+  output logic [7:0]         sbuf_w_bytes_o,
+  output logic [Rows*64-1:0] sbuf_w_data_o,
+  input  logic               sbuf_w_gnt_i,
+  // Source 0 and destination in PSUM.
+  output logic               psum_0_req_o,
+  output logic [11:0]        psum_0_addr_o,
+  input  logic               psum_0_gnt_i,
+  input  logic [Rows*32-1:0] psum_0_data_i,
+  output logic               psum_w_req_o,
+  output logic [11:0]        psum_w_addr_o,
+  output logic [Rows-1:0]    psum_w_lanes_o,
+  output logic [Rows*32-1:0] psum_w_data_o,
+  input  logic               psum_w_gnt_i
+);
+  localparam int unsigned FuncStages = 1;               // act_func's latency
+  localparam int unsigned Stages     = 7 + FuncStages;
+
+  // ---- decode, held during the instruction ----
+  dither_pkg::instr_t instr;
+  logic               accept, unused_instr;
+  logic               read_1_q, sat_q;
+  logic [1:0]         round_q;
+  logic [7:0]         func_q;
+  logic [3:0]         dtype_0_q, dtype_1_q, dtype_d_q;
+  logic [31:0]        scale_q, bias_q;
+  assign instr        = instr_i;
+  assign unused_instr = ^instr;  // stream_unit takes the addresses
+
+  always_ff @(posedge clk_i) begin
+    if (accept) begin
+      read_1_q  <= !instr.src1_imm;
+      func_q    <= instr.func;
+      dtype_0_q <= instr.dtype_0;
+      dtype_1_q <= instr.dtype_1;
+      dtype_d_q <= instr.dtype_d;
+      round_q   <= instr.round;
+      sat_q     <= instr.sat;
+      scale_q   <= instr.imm0;
+      bias_q    <= {instr.str_1[1], instr.str_1[0]};  // imm1 lies over the unused strides
+    end
+  end
+
+  // ---- operands ----
+  logic               en, unused_flags, unused_psum_1_req;
+  logic [11:0]        unused_psum_1_addr;
+  logic [Stages:1]    valid, first, write;
+  logic [Rows-1:0]    lanes;
+  logic [Rows*32-1:0] raw_0, raw_1, results;
+  assign unused_flags = ^{valid[Stages], valid[1], first, write};  // every element is a result
+
+  stream_unit #(.Rows(Rows), .SbufBytes(SbufBytes), .Stages(Stages)) u_stream (
+    .clk_i,
+    .rst_ni,
+    .instr_valid_i,
+    .instr_i,
+    .instr_ready_o,
+    .done_o,
+    .busy_o,
+    .stall_o,
+    .work_o,
+    .accept_o(accept),
+    .read_1_i(!instr.src1_imm),
+    .reduce_i(1'b0),
+    .en_o    (en),
+    .valid_o (valid),
+    .first_o (first),
+    .write_o (write),
+    .lanes_o (lanes),
+    .raw_0_o (raw_0),
+    .raw_1_o (raw_1),
+    .result_i(results),
+    .sbuf_0_req_o,
+    .sbuf_0_addr_o,
+    .sbuf_0_gnt_i,
+    .sbuf_0_data_i,
+    .sbuf_1_req_o,
+    .sbuf_1_addr_o,
+    .sbuf_1_gnt_i,
+    .sbuf_1_data_i,
+    .sbuf_w_req_o,
+    .sbuf_w_addr_o,
+    .sbuf_w_lanes_o,
+    .sbuf_w_bytes_o,
+    .sbuf_w_data_o,
+    .sbuf_w_gnt_i,
+    .psum_0_req_o,
+    .psum_0_addr_o,
+    .psum_0_gnt_i,
+    .psum_0_data_i,
+    .psum_1_req_o (unused_psum_1_req),
+    .psum_1_addr_o(unused_psum_1_addr),
+    .psum_1_gnt_i (1'b0),
+    .psum_1_data_i({Rows*32{1'b0}}),
+    .psum_w_req_o,
+    .psum_w_addr_o,
+    .psum_w_lanes_o,
+    .psum_w_data_o,
+    .psum_w_gnt_i
+  );
+
+  // ---- rounder states ----
+  // Vector and scalar lanes share one set of disjoint random sequences: vector first.
+  logic [Rows-1:0]    advance;
+  logic [Rows*32-1:0] random;
+  lane_rng #(.Rows(Rows), .FirstLane(Rows), .Lanes(2 * Rows)) u_rng (
+    .clk_i,
+    .rst_ni,
+    .advance_i(advance),
+    .state_o  (random),
+    .we_i     (rng_we_i),
+    .lane_i   (rng_lane_i),
+    .wdata_i  (rng_wdata_i),
+    .rdata_o  (rng_rdata_o)
+  );
+
+  // ---- lanes ----
+  for (genvar l = 0; l < Rows; l++) begin : gen_lane
+    scalar_lane #(.FuncStages(FuncStages)) u_lane (
+      .clk_i,
+      .en_i       (en),
+      .valid_i    (lanes[l] ? valid[Stages-1:2] : {Stages-2{1'b0}}),
+      .raw_0_i    (raw_0[32*l +: 32]),
+      .raw_1_i    (raw_1[32*l +: 32]),
+      .dtype_0_i  (dtype_0_q),
+      .dtype_1_i  (dtype_1_q),
+      .dtype_d_i  (dtype_d_q),
+      .round_i    (round_q),
+      .sat_i      (sat_q),
+      .func_i     (func_q),
+      .scale_i    (scale_q),
+      .read_1_i   (read_1_q),
+      .bias_i     (bias_q),
+      .result_o   (results[32*l +: 32]),
+      .random_i   (random[32*l +: 32]),
+      .advance_o  (advance[l])
+    );
+  end
+
+  // Source 1 lies in SBUF.
+  `CHK(BiasInSbuf_A, !unused_psum_1_req)
+endmodule
