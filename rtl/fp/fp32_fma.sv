@@ -37,10 +37,10 @@ module fp32_fma (
     logic        nan;
     logic        inf;
     logic        inf_sign;
-    logic        sign;
-    logic        sub;         // signs differed, so a zero magnitude is +0
+    logic        sign;        // of the operand that total counts as positive
+    logic        sub;         // signs differed, so a zero total is +0
     logic [8:0]  exponent;
-    logic [63:0] mag;
+    logic [63:0] total;       // two's complement, negative only after a subtraction
   } summed_t;
 
   // Functions and not nets, so that a simulator computes nothing while en_i is low.
@@ -85,22 +85,18 @@ module fp32_fma (
 
   // Window of 64 bits: product at 61..14, addend at 60..37, units of both at 60. The smaller
   // exponent's operand shifts right and its lost bits jam into bit 0; fp32.hpp has the proof that
-  // rounding never sees the difference.
-  function automatic logic [64:0] Align(input logic [47:0] prod, input logic [23:0] add,
+  // rounding never sees the difference. The difference may turn out negative, for an unnormalised
+  // product can have the larger exponent; the last stage takes two's complement.
+  function automatic logic [63:0] Align(input logic [47:0] prod, input logic [23:0] add,
                                         input logic add_larger, input logic [5:0] shift,
-                                        input logic prod_sign, input logic add_sign);
-    logic [63:0] still, moving, moved, total, reverse;
-    logic        sub, lost, negative;
-    sub      = prod_sign ^ add_sign;
-    still    = add_larger ? {3'b0, add, 37'b0} : {2'b0, prod, 14'b0};
-    moving   = add_larger ? {2'b0, prod, 14'b0} : {3'b0, add, 37'b0};
-    lost     = (moving & ~({64{1'b1}} << shift)) != '0;
-    moved    = (moving >> shift) | 64'(lost);
-    // Either operand may be the greater: an unnormalised product can have the larger exponent.
-    total    = still + (moved ^ {64{sub}}) + 64'(sub);
-    reverse  = moved - still;
-    negative = sub && total[63];
-    Align    = {(add_larger ? add_sign : prod_sign) ^ negative, negative ? reverse : total};
+                                        input logic sub);
+    logic [63:0] still, moving, moved;
+    logic        lost;
+    still  = add_larger ? {3'b0, add, 37'b0} : {2'b0, prod, 14'b0};
+    moving = add_larger ? {2'b0, prod, 14'b0} : {3'b0, add, 37'b0};
+    lost   = (moving & ~({64{1'b1}} << shift)) != '0;
+    moved  = (moving >> shift) | 64'(lost);
+    Align  = still + (moved ^ {64{sub}}) + 64'(sub);
   endfunction
 
   aligned_t    s1_q;
@@ -114,15 +110,16 @@ module fp32_fma (
       s2_q.nan      <= s1_q.nan;
       s2_q.inf      <= s1_q.inf;
       s2_q.inf_sign <= s1_q.inf_sign;
+      s2_q.sign     <= s1_q.add_larger ? s1_q.add_sign : s1_q.prod_sign;
       s2_q.sub      <= s1_q.prod_sign ^ s1_q.add_sign;
       s2_q.exponent <= s1_q.exponent;
-      {s2_q.sign, s2_q.mag} <= Align(s1_q.prod, s1_q.add, s1_q.add_larger, s1_q.shift,
-                                     s1_q.prod_sign, s1_q.add_sign);
+      s2_q.total    <= Align(s1_q.prod, s1_q.add, s1_q.add_larger, s1_q.shift,
+                             s1_q.prod_sign ^ s1_q.add_sign);
 
-      res_q <= s2_q.nan ? fp_pkg::Nan
-             : s2_q.inf ? {s2_q.inf_sign, fp_pkg::Inf}
-             : fp_pkg::NormRound(s2_q.sign && !(s2_q.sub && s2_q.mag == '0), s2_q.mag,
-                                 10'(s2_q.exponent) + 10'd3);
+      if (s2_q.nan) res_q <= fp_pkg::Nan;
+      else if (s2_q.inf) res_q <= {s2_q.inf_sign, fp_pkg::Inf};
+      else res_q <= fp_pkg::NormRound(s2_q.sign && !(s2_q.sub && s2_q.total == '0), s2_q.total,
+                                      10'(s2_q.exponent) + 10'd3);
     end
   end
 

@@ -36,23 +36,31 @@ package fp_pkg;
     Lzc64 = n;
   endfunction
 
-  // The fp32 nearest to +-mag, ties to even, overflow to infinity. exponent is the biased exponent
-  // of a one at mag[63], 1..1000: at least 1, so a subnormal result is only a normalising shift
-  // that stops early. Bit 0 of mag may be a jam of lower bits if 26 bits stand above it.
-  function automatic logic [31:0] NormRound(input logic neg, input logic [63:0] mag,
+  // The fp32 nearest to a two's complement value (negated when flip), ties to even, overflow to
+  // infinity; zero gets the sign of flip. exponent is the biased exponent of value bit 63, 1..1000:
+  // at least 1, so a subnormal result is only a normalising shift that stops early. Bit 0 may be a
+  // jam of lower bits if 26 bits stand above it.
+  //
+  // A negative value is inverted, not negated: its magnitude is one more than what norm shows, and
+  // that one only ever matters in the rounding decision. With g the guard bit and r the bits below,
+  // r + 1 is never zero unless r is all ones; then guard and mantissa see a carry.
+  function automatic logic [31:0] NormRound(input logic flip, input logic [63:0] value,
                                             input logic [9:0] exponent);
+    logic        neg, up, rest;
     logic [5:0]  zeros, shift;
     logic [63:0] norm;
     logic [9:0]  field;
-    logic        up;
     logic [32:0] rounded;  // a carry out of the mantissa raises the exponent field
-    zeros   = fp_pkg::Lzc64(mag);
+    neg     = value[63];
+    zeros   = fp_pkg::Lzc64(value ^ {64{neg}});
     shift   = exponent > 10'(zeros) ? zeros : 6'(exponent - 10'd1);
-    norm    = mag << shift;
-    field   = norm[63] ? exponent - 10'(shift) : '0;
-    up      = norm[39] && (norm[38:0] != '0 || norm[40]);
+    norm    = (value << shift) ^ {64{neg}};
+    // Without a hidden one the number is subnormal, zero, or -1, whose norm is all ones but for it.
+    field   = !norm[63] && !neg ? '0 : exponent - 10'(shift) - 10'(!norm[63]);
+    rest    = (norm[38:0] ^ {39{neg}}) != '0;
+    up      = neg ? norm[39] || (!rest && norm[40]) : norm[39] && (rest || norm[40]);
     rounded = {field, norm[62:40]} + 33'(up);
-    NormRound = {neg, rounded[32:23] >= 10'd255 ? fp_pkg::Inf : rounded[30:0]};
+    NormRound = {neg ^ flip, rounded[32:23] >= 10'd255 ? fp_pkg::Inf : rounded[30:0]};
   endfunction
 
   // IEEE 754-2019 maximum, or minimum when min is set: NaN if either is, and -0 < +0.
@@ -71,48 +79,42 @@ package fp_pkg;
   // becomes the quiet NaN with its sign kept; fp32, and an undefined dtype, pass untouched.
   function automatic logic [31:0] Widen(input logic [3:0] dtype, input logic [31:0] bits);
     logic        sign, nan, inf, direct;
-    logic [31:0] mag;       // significand or integer, left-justified
-    logic [9:0]  exponent;  // biased, of a one at mag[31]
-    logic [31:0] abs;
-    sign     = 1'b0;
+    logic [32:0] value;     // significand, or two's complement integer
+    logic [9:0]  exponent;  // biased, of value[32]
+    sign     = 1'b0;        // of a float
     nan      = 1'b0;
     inf      = 1'b0;
     direct   = 1'b0;
-    mag      = '0;
+    value    = '0;
     exponent = 10'd1;
-    abs      = '0;
     case (dtype)
       dither_pkg::DtypeFp16: begin
         sign     = bits[15];
         nan      = bits[14:10] == '1 && bits[9:0] != '0;
         inf      = bits[14:10] == '1;
-        mag      = {bits[14:10] != '0, bits[9:0], 21'b0};
-        exponent = 10'd112 + (bits[14:10] == '0 ? 10'd1 : 10'(bits[14:10]));
+        value    = {1'b0, bits[14:10] != '0, bits[9:0], 21'b0};
+        exponent = 10'd113 + (bits[14:10] == '0 ? 10'd1 : 10'(bits[14:10]));
       end
       dither_pkg::DtypeFp8E4M3: begin
         sign     = bits[7];
         nan      = bits[6:0] == '1;
-        mag      = {bits[6:3] != '0, bits[2:0], 28'b0};
-        exponent = 10'd120 + (bits[6:3] == '0 ? 10'd1 : 10'(bits[6:3]));
+        value    = {1'b0, bits[6:3] != '0, bits[2:0], 28'b0};
+        exponent = 10'd121 + (bits[6:3] == '0 ? 10'd1 : 10'(bits[6:3]));
       end
       dither_pkg::DtypeFp8E5M2: begin
         sign     = bits[7];
         nan      = bits[6:2] == '1 && bits[1:0] != '0;
         inf      = bits[6:2] == '1;
-        mag      = {bits[6:2] != '0, bits[1:0], 29'b0};
-        exponent = 10'd112 + (bits[6:2] == '0 ? 10'd1 : 10'(bits[6:2]));
+        value    = {1'b0, bits[6:2] != '0, bits[1:0], 29'b0};
+        exponent = 10'd113 + (bits[6:2] == '0 ? 10'd1 : 10'(bits[6:2]));
       end
       dither_pkg::DtypeInt8: begin
-        sign     = bits[7];
-        abs      = {24'b0, bits[7] ? 8'd0 - bits[7:0] : bits[7:0]};
-        mag      = {abs[7:0], 24'b0};
-        exponent = 10'd134;
+        value    = {bits[7], bits[7:0], 24'b0};
+        exponent = 10'd135;
       end
       dither_pkg::DtypeInt32: begin
-        sign     = bits[31];
-        abs      = bits[31] ? 32'd0 - bits : bits;
-        mag      = abs;
-        exponent = 10'd158;
+        value    = {bits[31], bits};
+        exponent = 10'd159;
       end
       dither_pkg::DtypeBf16: begin
         sign     = bits[15];
@@ -125,6 +127,6 @@ package fp_pkg;
     else if (inf) Widen = {sign, fp_pkg::Inf};
     else if (direct) Widen = {bits[15:0], 16'b0};
     else if (dtype < dither_pkg::DtypeFp16 || dtype > dither_pkg::DtypeInt32) Widen = bits;
-    else Widen = fp_pkg::NormRound(sign, {mag, 32'b0}, exponent);
+    else Widen = fp_pkg::NormRound(sign, {value, 31'b0}, exponent);
   endfunction
 endpackage

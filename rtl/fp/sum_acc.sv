@@ -77,8 +77,7 @@ module sum_acc (
       else if (pos_inf_q || neg_inf_q) res_q <= {neg_inf_q, fp_pkg::Inf};
       else if (sum_q == '0) res_q <= {neg_zeros_q, 31'b0};
       // A one at bit 39 is the unit of an element with the largest exponent.
-      else res_q <= fp_pkg::NormRound(sum_q[63], sum_q[63] ? 64'd0 - sum_q : sum_q,
-                                      10'(exponent_q) + 10'd24);
+      else res_q <= fp_pkg::NormRound(1'b0, sum_q, 10'(exponent_q) + 10'd24);
     end
   end
 

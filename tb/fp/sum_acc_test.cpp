@@ -150,6 +150,27 @@ TEST_CASE("every prefix of random streams with gaps gives the model's result",
   }
 }
 
+TEST_CASE("sums of a few units, negative ones above all, round like the model at every exponent",
+          "[sum_acc]") {
+  Bench bench;
+  std::mt19937 rng(5);
+  for (std::uint32_t exponent = 18; exponent < 255; ++exponent) {
+    const std::uint32_t big = exponent << 23;
+    REQUIRE(bench.Run(RedFunc::kSum, {0x80000001, big, big | 0x80000000}));  // floors to -1
+    for (int trial = 0; trial < 300; ++trial) {
+      std::vector<std::uint32_t> list = {big | (rng() & 0x7fffff)};
+      for (std::uint32_t n = rng() % 6; n > 0; --n) {
+        const std::uint32_t field = exponent > 42 ? exponent - rng() % 42 : rng() % exponent;
+        const std::uint32_t ones = rng() % 2 != 0 ? rng() & 0x7fffff : 0x7fffff << (rng() % 24);
+        list.push_back((rng() & 0x80000000) | field << 23 | (ones & 0x7fffff));
+      }
+      list.push_back(list[0] ^ 0x80000000);
+      CAPTURE(exponent, trial, bench.got(), bench.wanted());
+      REQUIRE(bench.Run(RedFunc::kSum, list));
+    }
+  }
+}
+
 TEST_CASE("65,535 of the largest elements overflow only in the result", "[sum_acc]") {
   Bench bench;
   std::vector<std::uint32_t> list(32768, 0x7f7fffff);
