@@ -57,6 +57,7 @@ module front_end #(
   input  logic [NumQueues-1:0]     stall_i,
   input  logic [NumQueues*8-1:0]   work_i,
   input  logic [3:0]               conflicts_i,       // SBUF requests not granted this cycle
+  output logic [31:0]              watchdog_o,        // for the DMA
   // rounder states of the vector and scalar engines (csr.sv)
   output logic                     rng_scalar_o,
   output logic [6:0]               rng_lane_o,
@@ -93,6 +94,7 @@ module front_end #(
   logic [NumQueues*44-1:0]   fetch_fault_addr;
   logic [NumQueues-1:0]      fetch_restart;
   logic [NumQueues*17-1:0]   fetch_restart_count;
+  logic [NumQueues*3-1:0] fetch_restart_back;
   logic [NumQueues-1:0]      wait_valid;
   logic [NumQueues*6-1:0]    wait_sem;
   logic [NumQueues*16-1:0]   wait_val;
@@ -106,6 +108,7 @@ module front_end #(
   logic [43:0] dram_base;
   logic [44:0] dram_limit;
   logic [31:0] watchdog;
+  assign watchdog_o = watchdog;
   logic        host_valid, host_ready, host_add;
   logic [5:0]  host_sem, read_sem;
   logic [15:0] host_val, read_val;
@@ -135,7 +138,8 @@ module front_end #(
     .clk_i, .rst_ni,
     .base_i(base), .size_i(size), .dram_base_i(dram_base), .dram_limit_i(dram_limit),
     .start_i(start), .start_count_i(start_count), .slot_load_i(slot_load), .slot_i(slot),
-    .flush_i(reset_done), .restart_i(fetch_restart), .restart_count_i(fetch_restart_count),
+    .flush_i(reset_done), .restart_i(fetch_restart), .restart_back_i(fetch_restart_back),
+    .restart_count_i(fetch_restart_count),
     .valid_o(fetch_valid), .pop_i(fetch_pop), .instr_o(fetch_instr), .fault_o(fetch_fault),
     .fault_addr_o(fetch_fault_addr),
     .ar_valid_o, .ar_ready_i, .ar_id_o, .ar_addr_o, .ar_len_o, .ar_size_o, .ar_burst_o,
@@ -163,6 +167,7 @@ module front_end #(
       .fetch_instr_i(fetch_instr[512*q +: 512]), .fetch_fault_i(fetch_fault[2*q +: 2]),
       .fetch_fault_addr_i(fetch_fault_addr[44*q +: 44]), .fetch_restart_o(fetch_restart[q]),
       .fetch_restart_count_o(fetch_restart_count[17*q +: 17]),
+      .fetch_restart_back_o(fetch_restart_back[3*q +: 3]),
       .wait_valid_o(wait_valid[q]), .wait_sem_o(wait_sem[6*q +: 6]),
       .wait_val_o(wait_val[16*q +: 16]), .wait_met_i(wait_met[q]),
       .sig_valid_o(sig_valid[q]), .sig_ready_i(sig_ready[q]), .sig_sem_o(sig_sem[6*q +: 6]),
@@ -170,7 +175,7 @@ module front_end #(
       .instr_valid_o(instr_valid_o[q]), .instr_ready_i(instr_ready_i[q]),
       .instr_o(instr_o[512*q +: 512]), .done_i(done_i[q]), .engine_err_i(err_i[q]),
       .engine_err_cause_i(err_cause_i[8*q +: 8]), .engine_err_addr_i(err_addr_i[48*q +: 48]),
-      .engine_busy_i(busy_i[q]), .engine_work_i(work_i[8*q +: 8] != 8'd0),
+      .engine_busy_i(busy_i[q]),
       .wait_sem_event_o(wait_sem_event[q]), .wait_fetch_event_o(wait_fetch_event[q]),
       .retire_valid_o(retire_valid_o[q]), .retire_index_o(retire_index_o[32*q +: 32])
     );
