@@ -25,8 +25,8 @@ module scalar_lane #(
   input  logic              read_1_i,    // the bias comes from memory, else it is bias_i
   input  logic [31:0]       bias_i,
   output logic [31:0]       result_o,
-  input  logic [31:0]         random_i,
-  output logic                advance_o
+  input  logic [31:0]       random_i,
+  output logic              advance_o
 );
   logic [31:0] a3_q, c3_q;  // widened sources
   logic [31:0] fma, y;

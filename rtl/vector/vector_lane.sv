@@ -31,8 +31,8 @@ module vector_lane (
   input  logic        min_i,
   input  logic [1:0]  acc_op_i,
   output logic [31:0] result_o,    // stage 7
-  input  logic [31:0]  random_i,
-  output logic         advance_o
+  input  logic [31:0] random_i,
+  output logic        advance_o
 );
   logic [31:0] a3_q, b3_q;           // widened sources
   logic [31:0] alt4_q, alt5_q, alt6_q;

@@ -1,0 +1,439 @@
+// Test bench of the vector and the scalar engine: C++ memories behind the word ports, with random
+// grants, and the reference that executes an instruction element by element with sim/model.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <catch2/catch.hpp>
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "sim/isa/isa.hpp"
+#include "sim/model/fp32.hpp"
+#include "sim/model/lfsr.hpp"
+#include "tb/support/clocked.hpp"
+
+namespace dither::tb {
+
+using isa::EngineInstr;
+
+inline std::uint32_t SbufBytesOf(std::uint32_t rows) {
+  for (const auto& config : isa::kConfigs) {
+    if (config.rows == rows) return config.sbuf_bytes;
+  }
+  return 0;
+}
+
+// The memories and rounder states that an engine sees.
+struct LaneMemory {
+  std::vector<std::vector<std::uint8_t>> space[2];  // [Space][partition][byte]
+  std::vector<std::uint32_t> rng;                   // [lane]
+
+  explicit LaneMemory(std::uint32_t rows, std::uint32_t first_lane) {
+    space[0].assign(rows, std::vector<std::uint8_t>(SbufBytesOf(rows)));
+    space[1].assign(rows, std::vector<std::uint8_t>(isa::kPsumBytes));
+    for (std::uint32_t l = 0; l < rows; ++l) rng.push_back(LaneSeed(1, first_lane + l, 2 * rows));
+  }
+  std::uint32_t Load(int s, std::uint32_t part, std::int64_t addr, Dtype dtype) const {
+    std::uint32_t bits = 0;
+    std::memcpy(&bits, space[s].at(part).data() + addr, DtypeBytes(dtype));
+    return bits;
+  }
+  void Store(int s, std::uint32_t part, std::int64_t addr, Dtype dtype, std::uint32_t bits) {
+    std::memcpy(space[s].at(part).data() + addr, &bits, DtypeBytes(dtype));
+  }
+  // Empty if equal, else the first difference.
+  std::string Difference(const LaneMemory& other) const {
+    for (int s = 0; s < 2; ++s) {
+      for (std::size_t p = 0; p < space[s].size(); ++p) {
+        const auto& a = space[s][p];
+        const auto& b = other.space[s][p];
+        const auto at = std::mismatch(a.begin(), a.end(), b.begin());
+        if (at.first == a.end()) continue;
+        return (s != 0 ? "psum" : "sbuf") + std::string(" partition ") + std::to_string(p) +
+               " byte " + std::to_string(at.first - a.begin()) + ": " +
+               std::to_string(*at.first) + " for " + std::to_string(*at.second);
+      }
+    }
+    for (std::size_t l = 0; l < rng.size(); ++l) {
+      if (rng[l] != other.rng[l]) return "rounder state of lane " + std::to_string(l);
+    }
+    return "";
+  }
+};
+
+// Executes one instruction as architecture.md words it: element after element, lane after lane.
+inline void Execute(const EngineInstr& i, LaneMemory& m) {
+  const auto op = static_cast<isa::Op>(i.opcode);
+  const auto dtype_d = static_cast<Dtype>(i.dtype_d), dtype_0 = static_cast<Dtype>(i.dtype_0),
+             dtype_1 = static_cast<Dtype>(i.dtype_1);
+  const auto round = static_cast<Round>(i.round);
+  for (std::uint32_t lane = i.part_0; lane < std::uint32_t{i.part_0} + i.parts; ++lane) {
+    SumAccumulator sum;
+    ExtremeAccumulator maximum(true), minimum(false);
+    std::array<std::uint32_t, 4> n{};
+    for (n[3] = 0; n[3] < i.size[3]; ++n[3])
+      for (n[2] = 0; n[2] < i.size[2]; ++n[2])
+        for (n[1] = 0; n[1] < i.size[1]; ++n[1])
+          for (n[0] = 0; n[0] < i.size[0]; ++n[0]) {
+            const auto address = [&](std::uint32_t off, const std::array<std::int16_t, 4>& str,
+                                     Dtype dtype) {
+              std::int64_t at = 0;
+              for (int k = 0; k < 4; ++k) at += static_cast<std::int64_t>(n[k]) * str[k];
+              return static_cast<std::int64_t>(off) + at * DtypeBytes(dtype);
+            };
+            const auto source_0 = [&] {
+              return WidenToFp32(
+                  dtype_0, m.Load(i.space_0, lane, address(i.off_0, i.str_0, dtype_0), dtype_0));
+            };
+            const auto source_1 = [&] {
+              return WidenToFp32(
+                  dtype_1, m.Load(i.space_1, lane, address(i.off_1, i.str_1, dtype_1), dtype_1));
+            };
+            std::uint32_t value = 0;
+            if (op == isa::Op::kAct) {
+              value = Fp32Fma(source_0(), i.imm0, i.src1_imm ? isa::Imm1(i) : source_1());
+              if (static_cast<isa::ActFunc>(i.func) == isa::ActFunc::kRelu) value = Fp32Relu(value);
+            } else if (op == isa::Op::kTensor) {
+              const auto func = static_cast<isa::VecFunc>(i.func);
+              const std::uint32_t a = source_0();
+              const std::uint32_t b = func == isa::VecFunc::kCopy ? 0
+                                      : i.src1_imm                ? i.imm0
+                                                                  : source_1();
+              switch (func) {
+                case isa::VecFunc::kCopy: value = a; break;
+                case isa::VecFunc::kAdd: value = Fp32Add(a, b); break;
+                case isa::VecFunc::kSub: value = Fp32Sub(a, b); break;
+                case isa::VecFunc::kMul: value = Fp32Mul(a, b); break;
+                case isa::VecFunc::kMax: value = Fp32Max(a, b); break;
+                case isa::VecFunc::kMin: value = Fp32Min(a, b); break;
+              }
+            } else {
+              bool first = true, last = true;
+              for (int k = 0; k <= i.rdims; ++k) {
+                first = first && n[k] == 0;
+                last = last && n[k] == i.size[k] - 1u;
+              }
+              if (first) {
+                sum = {};
+                maximum = ExtremeAccumulator(true);
+                minimum = ExtremeAccumulator(false);
+              }
+              const std::uint32_t x = source_0();
+              sum.Add(x);
+              maximum.Add(x);
+              minimum.Add(x);
+              if (!last) continue;
+              switch (static_cast<isa::RedFunc>(i.func)) {
+                case isa::RedFunc::kSum: value = sum.Finish(); break;
+                case isa::RedFunc::kMax: value = maximum.Finish(); break;
+                case isa::RedFunc::kMin: value = minimum.Finish(); break;
+              }
+            }
+            const std::uint32_t bits =
+                NarrowFromFp32(dtype_d, value, round, i.sat != 0, m.rng[lane]);
+            if (round == Round::kSr && ConsumesRandom(dtype_d)) m.rng[lane] = Leap(m.rng[lane]);
+            m.Store(i.space_d, lane, address(i.off_d, i.str_d, dtype_d), dtype_d, bits);
+          }
+  }
+}
+
+// The engine in its bench. Grants come by chance, read data is garbage but in the cycle after.
+template <typename Dut>
+class LaneEngine {
+ public:
+  static constexpr bool kHasPsum1 = requires(Dut& d) { d.psum_1_req_o; };
+  static constexpr std::uint32_t kRows = sizeof(std::declval<Dut&>().sbuf_0_data_i) / 8;
+
+  LaneEngine(std::uint64_t seed, int stall, std::uint32_t first_lane)
+      : dut(seed), memory(kRows, first_lane), rng_(static_cast<unsigned>(seed)), stall_(stall) {
+    dut->instr_valid_i = 0;
+    dut->rng_we_i = 0;
+    dut.Reset();
+    dut.OnDrive([this] { Drive(); });
+    dut.OnSample([this] { Sample(); });
+  }
+
+  // Runs the instructions in order, back to back; returns the cycles from the first offer to the
+  // cycle of the last done, both included.
+  std::uint64_t Run(const std::vector<EngineInstr>& program) {
+    queue_.assign(program.begin(), program.end());
+    done_ = accepted_ = 0;
+    std::uint64_t elements = 0;
+    for (const auto& i : program) {
+      elements += std::uint64_t{i.size[0]} * i.size[1] * i.size[2] * i.size[3];
+    }
+    const std::uint64_t start = dut.cycle();
+    while (done_ < program.size()) {
+      dut.Step();
+      const bool in_time = dut.cycle() - start < 200 * elements + 200 * program.size() + 1000;
+      if (!in_time) REQUIRE(in_time);
+    }
+    return dut.cycle() - start;
+  }
+  std::uint32_t ReadRng(std::uint32_t lane) {
+    dut->rng_lane_i = static_cast<std::uint8_t>(lane);
+    dut->eval();
+    return dut->rng_rdata_o;
+  }
+  void WriteRng(std::uint32_t lane, std::uint32_t value) {
+    dut->rng_lane_i = static_cast<std::uint8_t>(lane);
+    dut->rng_wdata_i = value;
+    dut->rng_we_i = 1;
+    dut.Step();
+    dut->rng_we_i = 0;
+  }
+  void TakeRng() {
+    for (std::uint32_t l = 0; l < kRows; ++l) memory.rng[l] = ReadRng(l);
+  }
+
+  Clocked<Dut> dut;
+  LaneMemory memory;
+  std::uint64_t work = 0, stalls = 0, reads = 0, writes = 0;
+
+ private:
+  struct ReadPort {
+    bool granted = false;
+    std::vector<std::uint32_t> data;
+  };
+  bool Percent(int p) { return static_cast<int>(rng_() % 100) < p; }
+
+  template <typename Data>
+  void DriveRead(const ReadPort& port, Data& data) {
+    for (std::size_t w = 0; w < sizeof(data) / 4; ++w) {
+      data[w] = port.granted ? port.data[w] : static_cast<std::uint32_t>(rng_());
+    }
+  }
+  void Drive() {
+    dut->sbuf_0_gnt_i = !Percent(stall_);
+    dut->sbuf_1_gnt_i = !Percent(stall_);
+    dut->sbuf_w_gnt_i = !Percent(stall_);
+    dut->psum_0_gnt_i = !Percent(stall_);
+    dut->psum_w_gnt_i = !Percent(stall_);
+    DriveRead(ports_[0], dut->sbuf_0_data_i);
+    DriveRead(ports_[1], dut->sbuf_1_data_i);
+    DriveRead(ports_[2], dut->psum_0_data_i);
+    if constexpr (kHasPsum1) {
+      dut->psum_1_gnt_i = !Percent(stall_);
+      DriveRead(ports_[3], dut->psum_1_data_i);
+    }
+    if (offered_) return;  // an offer stands until it is accepted
+    if (!queue_.empty() && (stall_ == 0 || Percent(50))) {
+      const isa::Encoded e = isa::Encode(queue_.front());
+      for (int w = 0; w < 16; ++w) std::memcpy(&dut->instr_i[w], e.data() + 4 * w, 4);
+      queue_.pop_front();
+      offered_ = true;
+    } else {
+      for (int w = 0; w < 16; ++w) dut->instr_i[w] = static_cast<std::uint32_t>(rng_());
+    }
+    dut->instr_valid_i = offered_;
+  }
+
+  // A read sees the memory as it was before this cycle's write.
+  bool SampleRead(ReadPort& port, int space, bool req, bool gnt, std::uint32_t addr) {
+    port.granted = req && gnt;
+    if (port.granted) {
+      const std::uint32_t words = space != 0 ? 1 : 2;  // of 32 bits
+      ++reads;
+      Check((addr + 1) * words * 4 <= memory.space[space][0].size(), "a read inside the memory");
+      port.data.resize(kRows * words);
+      for (std::uint32_t p = 0; p < kRows; ++p) {
+        std::memcpy(&port.data[p * words], &memory.space[space][p][addr * words * 4], words * 4);
+      }
+    }
+    return req && !gnt;
+  }
+  void Sample() {
+    bool lost = SampleRead(ports_[0], 0, dut->sbuf_0_req_o, dut->sbuf_0_gnt_i, dut->sbuf_0_addr_o);
+    lost |= SampleRead(ports_[1], 0, dut->sbuf_1_req_o, dut->sbuf_1_gnt_i, dut->sbuf_1_addr_o);
+    lost |= SampleRead(ports_[2], 1, dut->psum_0_req_o, dut->psum_0_gnt_i, dut->psum_0_addr_o);
+    if constexpr (kHasPsum1) {
+      lost |= SampleRead(ports_[3], 1, dut->psum_1_req_o, dut->psum_1_gnt_i, dut->psum_1_addr_o);
+    }
+    lost |= (dut->sbuf_w_req_o && !dut->sbuf_w_gnt_i) || (dut->psum_w_req_o && !dut->psum_w_gnt_i);
+    Check(static_cast<bool>(dut->stall_o) == lost, "stall_o tells a lost arbitration");
+    stalls += lost;
+    work += dut->work_o;
+
+    if (dut->sbuf_w_req_o && dut->sbuf_w_gnt_i) {
+      ++writes;
+      Check(dut->sbuf_w_addr_o < memory.space[0][0].size() / 8, "a write inside SBUF");
+      Check(dut->sbuf_w_bytes_o != 0, "a write of at least one byte");
+      for (std::uint32_t p = 0; p < kRows; ++p) {
+        if (((dut->sbuf_w_lanes_o >> p) & 1) == 0) continue;
+        for (std::uint32_t b = 0; b < 8; ++b) {
+          if (((dut->sbuf_w_bytes_o >> b) & 1) == 0) continue;
+          memory.space[0][p][dut->sbuf_w_addr_o * 8 + b] =
+              static_cast<std::uint8_t>(dut->sbuf_w_data_o[p * 2 + b / 4] >> (8 * (b % 4)));
+        }
+      }
+    }
+    if (dut->psum_w_req_o && dut->psum_w_gnt_i) {
+      ++writes;
+      for (std::uint32_t p = 0; p < kRows; ++p) {
+        if (((dut->psum_w_lanes_o >> p) & 1) == 0) continue;
+        memory.Store(1, p, dut->psum_w_addr_o * 4, Dtype::kFp32, dut->psum_w_data_o[p]);
+      }
+    }
+
+    Check(!dut->done_o || dut->busy_o, "done_o while an instruction is inside");
+    if (dut->done_o) ++done_;
+    if (dut->instr_valid_i && dut->instr_ready_o) {
+      offered_ = false;
+      ++accepted_;
+      Check(accepted_ - done_ == 1, "one instruction at a time");
+    }
+  }
+  void Check(bool ok, const char* what) {
+    if (ok) return;
+    FAIL(what);
+  }
+
+  std::mt19937 rng_;
+  int stall_;
+  std::deque<EngineInstr> queue_;
+  std::array<ReadPort, 4> ports_;
+  std::size_t done_ = 0, accepted_ = 0;
+  bool offered_ = false;  // an instruction stands at the port
+};
+
+// Random operands. Sources and destination lie in areas of their own, so that the order of the
+// engine's accesses can't show.
+class OperandMaker {
+ public:
+  OperandMaker(std::mt19937& rng, std::uint32_t rows) : rng_(rng), rows_(rows) {}
+
+  std::uint32_t Below(std::uint32_t n) { return static_cast<std::uint32_t>(rng_() % n); }
+  Dtype AnyDtype(int space) {
+    constexpr Dtype kAll[] = {Dtype::kFp32,     Dtype::kInt32,    Dtype::kBf16, Dtype::kFp16,
+                              Dtype::kFp8E4M3, Dtype::kFp8E5M2, Dtype::kInt8};
+    return kAll[Below(space != 0 ? 2 : 7)];
+  }
+  std::uint32_t AnyFp32() {
+    switch (Below(8)) {
+      case 0: return static_cast<std::uint32_t>(rng_());
+      case 1: {
+        constexpr std::uint32_t kCorners[] = {0, 0x80000000, kFp32Inf, 0xff800000, 0x7fc00001,
+                                              0xffa00000, 1, 0x807fffff, 0x00800000, kFp32MaxFinite};
+        return kCorners[Below(10)];
+      }
+      default:  // ordinary: 2^-6 .. 2^8
+        return (static_cast<std::uint32_t>(rng_()) & 0x807fffff) | ((121 + Below(14)) << 23);
+    }
+  }
+  // A size that is often 1, else a small or a prime number.
+  std::uint16_t AnySize() {
+    constexpr std::uint16_t kSizes[] = {1, 1, 1, 2, 3, 4, 5, 7, 8, 13};
+    return kSizes[Below(10)];
+  }
+
+  // Fills strides and offset of an operand inside area (0..2) of its memory.
+  void Place(EngineInstr& i, std::uint32_t space_bytes, std::uint32_t area, Dtype dtype,
+             std::uint32_t& off, std::array<std::int16_t, 4>& str, int still) {
+    const std::int64_t esize = DtypeBytes(dtype);
+    const std::int64_t length = space_bytes / 3 / 8 * 8, base = area * length;
+    for (;;) {
+      const bool packed = Below(2) == 0;
+      std::int64_t row = 1;
+      for (int k = 0; k < 4; ++k) {
+        constexpr std::int16_t kStrides[] = {0, 1, 1, -1, 2, 3, -5, 8, 11, -16};
+        str[k] = packed ? static_cast<std::int16_t>(row)
+                        : Below(3) != 0 ? kStrides[Below(10)]
+                                        : static_cast<std::int16_t>(Below(400)) - 200;
+        if (k < still) str[k] = 0;
+        else row *= i.size[k];
+      }
+      std::int64_t low = 0, high = esize;
+      for (int k = 0; k < 4; ++k) {
+        const std::int64_t reach = esize * str[k] * (i.size[k] - 1);
+        (reach < 0 ? low : high) += reach;
+      }
+      if (high - low > length) continue;
+      const std::int64_t slack = (length - (high - low)) / esize;
+      off = static_cast<std::uint32_t>((base + esize - 1) / esize * esize - low);
+      if (slack > 1) off += static_cast<std::uint32_t>(esize * Below(static_cast<std::uint32_t>(slack)));
+      return;
+    }
+  }
+  void Partitions(EngineInstr& i) {
+    const std::uint32_t first = Below(3) == 0 ? Below(rows_) : 0;
+    const std::uint32_t count = Below(3) == 0 ? 1 + Below(rows_ - first) : rows_ - first;
+    i.part_0 = i.part_1 = i.part_d = static_cast<std::uint8_t>(first);
+    i.parts = i.parts_d = static_cast<std::uint8_t>(count);
+  }
+  // Writes ordinary values of the dtype, some special ones, over every element of the operand.
+  void Fill(LaneMemory& m, const EngineInstr& i, int space, std::uint32_t off,
+            const std::array<std::int16_t, 4>& str, Dtype dtype) {
+    for (std::uint32_t p = 0; p < rows_; ++p)
+      for (int a = 0; a < i.size[3]; ++a)
+        for (int b = 0; b < i.size[2]; ++b)
+          for (int c = 0; c < i.size[1]; ++c)
+            for (int d = 0; d < i.size[0]; ++d) {
+              const std::int64_t at =
+                  off + static_cast<std::int64_t>(DtypeBytes(dtype)) *
+                            (d * str[0] + c * str[1] + b * str[2] + a * str[3]);
+              m.Store(space, p, at, dtype,
+                      NarrowFromFp32(dtype, AnyFp32(), Round::kRne, Below(2) != 0, 0));
+            }
+  }
+
+ private:
+  std::mt19937& rng_;
+  std::uint32_t rows_;
+};
+
+// The parts of an instruction that all three opcodes share, with the memory of its sources filled.
+// still: innermost dimensions in which the destination stands still.
+inline EngineInstr AnyInstruction(OperandMaker& make, LaneMemory& m, isa::Op op, bool psum_1,
+                                  int still) {
+  EngineInstr i;
+  i.opcode = static_cast<std::uint8_t>(op);
+  const auto bytes = [&](int space) {
+    return static_cast<std::uint32_t>(m.space[space][0].size());
+  };
+  do {
+    for (auto& size : i.size) size = make.AnySize();
+    if (make.Below(4) == 0) i.size[0] = static_cast<std::uint16_t>(1 + make.Below(67));
+  } while (i.size[0] * i.size[1] * i.size[2] * i.size[3] > 600);
+  i.space_d = make.Below(3) == 0;
+  i.space_0 = make.Below(3) == 0;
+  i.space_1 = psum_1 && make.Below(3) == 0;
+  const Dtype d = make.AnyDtype(i.space_d), s0 = make.AnyDtype(i.space_0),
+              s1 = make.AnyDtype(i.space_1);
+  i.dtype_d = static_cast<std::uint8_t>(d);
+  i.dtype_0 = static_cast<std::uint8_t>(s0);
+  i.dtype_1 = static_cast<std::uint8_t>(s1);
+  i.round = static_cast<std::uint8_t>(make.Below(3));
+  i.sat = static_cast<std::uint8_t>(make.Below(2));
+  i.imm0 = make.AnyFp32();
+  i.src1_imm = make.Below(3) == 0;
+  make.Partitions(i);
+  const std::uint32_t area = make.Below(3);
+  make.Place(i, bytes(i.space_d), area, d, i.off_d, i.str_d, still);
+  make.Place(i, bytes(i.space_0), (area + 1) % 3, s0, i.off_0, i.str_0, 0);
+  make.Place(i, bytes(i.space_1), (area + 2) % 3, s1, i.off_1, i.str_1, 0);
+  make.Fill(m, i, i.space_0, i.off_0, i.str_0, s0);
+  make.Fill(m, i, i.space_1, i.off_1, i.str_1, s1);
+  return i;
+}
+
+// A packed one-dimensional instruction on all partitions: the common case, for timing.
+inline EngineInstr Packed(isa::Op op, std::uint16_t n, Dtype dtype, std::uint32_t off_d,
+                          std::uint32_t off_0, std::uint32_t off_1, std::uint32_t rows) {
+  EngineInstr i;
+  i.opcode = static_cast<std::uint8_t>(op);
+  i.dtype_d = i.dtype_0 = i.dtype_1 = static_cast<std::uint8_t>(dtype);
+  i.size = {n, 1, 1, 1};
+  i.str_d = i.str_0 = i.str_1 = {1, 0, 0, 0};
+  i.off_d = off_d;
+  i.off_0 = off_0;
+  i.off_1 = off_1;
+  i.parts = i.parts_d = static_cast<std::uint8_t>(rows);
+  return i;
+}
+
+}  // namespace dither::tb

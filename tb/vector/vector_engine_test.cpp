@@ -1,0 +1,169 @@
+// The vector engine at its own ports against the element-by-element reference of lane_engine.hpp.
+#include "Vvector_engine.h"
+#include "tb/vector/lane_engine.hpp"
+
+namespace {
+
+using namespace dither;
+using namespace dither::tb;
+using Bench = LaneEngine<Vvector_engine>;
+using isa::Op;
+using isa::RedFunc;
+using isa::VecFunc;
+
+constexpr std::uint32_t kRows = Bench::kRows;
+
+EngineInstr AnyVector(OperandMaker& make, LaneMemory& m) {
+  const bool reduce = make.Below(3) == 0;
+  const int rdims = reduce ? static_cast<int>(make.Below(4)) : -1;
+  EngineInstr i = AnyInstruction(make, m, reduce ? Op::kReduce : Op::kTensor, true, rdims + 1);
+  i.rdims = static_cast<std::uint8_t>(reduce ? rdims : make.Below(4));
+  i.func = static_cast<std::uint8_t>(make.Below(reduce ? 3 : 6));
+  return i;
+}
+
+}  // namespace
+
+TEST_CASE("every function, dtype, stride and rounding gives the reference's memory and rounder state",
+          "[vector][random]") {
+  const auto seed = GENERATE(range(1u, 9u));
+  const auto stall = GENERATE(0, 30, 80);
+  CAPTURE(seed, stall);
+  Bench bench(seed, stall, 0);
+  std::mt19937 rng(seed * 100 + static_cast<unsigned>(stall));
+  OperandMaker make(rng, kRows);
+  for (int n = 0; n < 120; ++n) {
+    const EngineInstr i = AnyVector(make, bench.memory);
+    LaneMemory expected = bench.memory;
+    Execute(i, expected);
+    bench.Run({i});
+    bench.TakeRng();
+    CAPTURE(n, int{i.opcode}, int{i.func}, int{i.dtype_d}, int{i.dtype_0}, int{i.dtype_1});
+    REQUIRE(bench.memory.Difference(expected) == "");
+  }
+}
+
+TEST_CASE("an instruction sees all effects of the one before it", "[vector][random]") {
+  const auto seed = GENERATE(range(1u, 9u));
+  const auto stall = GENERATE(0, 40);
+  CAPTURE(seed, stall);
+  Bench bench(seed, stall, 0);
+  std::mt19937 rng(seed);
+  OperandMaker make(rng, kRows);
+  // A chain: each instruction reads what the one before wrote and runs right behind it.
+  std::vector<EngineInstr> program;
+  for (int n = 0; n < 40; ++n) {
+    EngineInstr i = Packed(n % 5 == 4 ? Op::kReduce : Op::kTensor,
+                           static_cast<std::uint16_t>(1 + make.Below(30)), Dtype::kFp32,
+                           256 * (n + 1), 256 * n, 256 * (n / 2), kRows);
+    i.func = static_cast<std::uint8_t>(n % 5 == 4 ? n % 3 : make.Below(6));
+    if (n % 5 == 4) i.str_d[0] = 0;
+    i.space_d = n % 3 == 1;
+    i.space_0 = (n + 2) % 3 == 1;
+    i.space_1 = n >= 2 && (n / 2 + 2) % 3 == 1;
+    program.push_back(i);
+  }
+  EngineInstr whole = Packed(Op::kTensor, 64, Dtype::kFp32, 0, 0, 0, kRows);
+  for (int space = 0; space < 2; ++space) {
+    whole.size[0] = 4000;
+    make.Fill(bench.memory, whole, space, 0, whole.str_0, Dtype::kFp32);
+  }
+  LaneMemory expected = bench.memory;
+  for (const auto& i : program) Execute(i, expected);
+  bench.Run(program);
+  bench.TakeRng();
+  REQUIRE(bench.memory.Difference(expected) == "");
+}
+
+TEST_CASE("a tensor may be its own source in place", "[vector][directed]") {
+  const auto dtype = GENERATE(Dtype::kFp32, Dtype::kBf16, Dtype::kFp8E4M3);
+  const auto stride = GENERATE(1, 3, -1);
+  const auto stall = GENERATE(0, 50);
+  Bench bench(7, stall, 0);
+  std::mt19937 rng(3);
+  OperandMaker make(rng, kRows);
+  EngineInstr i = Packed(Op::kTensor, 101, dtype, 1024, 1024, 1024, kRows);
+  i.str_d[0] = i.str_0[0] = i.str_1[0] = static_cast<std::int16_t>(stride);
+  i.func = static_cast<std::uint8_t>(VecFunc::kAdd);
+  i.round = static_cast<std::uint8_t>(Round::kSr);
+  make.Fill(bench.memory, i, 0, i.off_0, i.str_0, dtype);
+  LaneMemory expected = bench.memory;
+  Execute(i, expected);
+  bench.Run({i});
+  bench.TakeRng();
+  REQUIRE(bench.memory.Difference(expected) == "");
+}
+
+TEST_CASE("results of groups of one or two survive a writer that is nearly always refused",
+          "[vector][corner]") {
+  const auto seed = GENERATE(range(1u, 9u));
+  const auto group = GENERATE(1, 2, 3);
+  const auto func = GENERATE(RedFunc::kSum, RedFunc::kMax, RedFunc::kMin);
+  Bench bench(seed, 60, 0);
+  std::mt19937 rng(seed);
+  OperandMaker make(rng, kRows);
+  EngineInstr i = Packed(Op::kReduce, static_cast<std::uint16_t>(group), Dtype::kFp32, 0, 4096, 0,
+                         kRows);
+  i.func = static_cast<std::uint8_t>(func);
+  i.size[1] = 90;
+  i.str_0[1] = static_cast<std::int16_t>(group);
+  i.str_d = {0, 1, 0, 0};
+  i.space_d = seed % 2;
+  make.Fill(bench.memory, i, 0, i.off_0, i.str_0, Dtype::kFp32);
+  LaneMemory expected = bench.memory;
+  Execute(i, expected);
+  bench.Run({i});
+  REQUIRE(bench.memory.Difference(expected) == "");
+}
+
+TEST_CASE("rounder states start at their lane's seed, are readable, writable and never zero",
+          "[vector][directed]") {
+  Bench bench(1, 0, 0);
+  for (std::uint32_t l = 0; l < kRows; ++l) REQUIRE(bench.ReadRng(l) == LaneSeed(1, l, 2 * kRows));
+  for (std::uint32_t l = 0; l < kRows; ++l) bench.WriteRng(l, l == 3 ? 0 : 0x1234567 * (l + 1));
+  for (std::uint32_t l = 0; l < kRows; ++l) {
+    REQUIRE(bench.ReadRng(l) == (l == 3 ? 1 : 0x1234567 * (l + 1)));
+  }
+  bench.WriteRng(kRows, 99);  // no such lane
+  REQUIRE(bench.ReadRng(kRows) == 0);
+  REQUIRE(bench.ReadRng(0) == 0x1234567);
+}
+
+TEST_CASE("a packed instruction of n elements takes n + 8 cycles and each word is read once",
+          "[vector][timing]") {
+  struct Row {
+    const char* name;
+    Op op;
+    int func;
+    Dtype dtype;
+    std::uint64_t words;  // of 8 bytes in 512 elements
+  };
+  const auto row = GENERATE(Row{"bf16 add", Op::kTensor, 1, Dtype::kBf16, 128},
+                            Row{"fp32 add", Op::kTensor, 1, Dtype::kFp32, 256},
+                            Row{"fp8 mul", Op::kTensor, 3, Dtype::kFp8E4M3, 64},
+                            Row{"bf16 sum", Op::kReduce, 0, Dtype::kBf16, 128},
+                            Row{"fp32 max", Op::kReduce, 1, Dtype::kFp32, 256});
+  CAPTURE(row.name);
+  Bench bench(1, 0, 0);
+  EngineInstr i = Packed(row.op, 512, row.dtype, 0, 4096, 8192, kRows);
+  i.func = static_cast<std::uint8_t>(row.func);
+  const bool reduce = row.op == Op::kReduce;
+  if (reduce) i.str_d[0] = 0;
+  REQUIRE(bench.Run({i}) == 512 + 9);  // from the offer to done, both included
+  REQUIRE(bench.reads == (reduce ? 1 : 2) * row.words);
+  REQUIRE(bench.writes == (reduce ? 1 : row.words));
+  REQUIRE(bench.work == (reduce ? 1 : 512));
+  REQUIRE(bench.stalls == 0);
+  // Back to back every further instruction costs its elements and 8 cycles.
+  REQUIRE(bench.Run({i, i, i}) == 3 * (512 + 8) + 1);
+}
+
+TEST_CASE("PSUM sources and destination run at one element a cycle", "[vector][timing]") {
+  Bench bench(1, 0, 0);
+  EngineInstr i = Packed(Op::kTensor, 512, Dtype::kFp32, 0, 4096, 8192, kRows);
+  i.func = static_cast<std::uint8_t>(VecFunc::kAdd);
+  i.space_d = i.space_0 = i.space_1 = 1;
+  REQUIRE(bench.Run({i}) == 512 + 9);
+  REQUIRE(bench.reads == 1024);
+  REQUIRE(bench.writes == 512);
+}
