@@ -127,7 +127,7 @@ module sbuf #(
   end
 
   logic [7:0]       want;
-  logic [3:0]       port;
+  logic [4:0]       port;  // start_q + k reaches 16
   logic [Ports-1:0] hot;
   always_comb begin
     gnt   = '0;
@@ -141,11 +141,11 @@ module sbuf #(
         gnt[0] = req[0];
       end
       for (int unsigned k = 0; k < Rotating; k++) begin
-        port = start_q + 4'(k);
-        if (port >= 4'(Rotating)) port -= 4'(Rotating);
-        port = port + 4'd1;
-        want = mask[{port, 3'd0} +: 8];
-        hot  = Ports'(1) << port;
+        port = 5'(start_q) + 5'(k);
+        if (port >= 5'(Rotating)) port -= 5'(Rotating);
+        port = port + 5'd1;
+        want = mask[{port[3:0], 3'd0} +: 8];
+        hot  = Ports'(1) << port[3:0];
         if ((want & taken) == '0) begin
           taken |= want;
           gnt   |= hot & req;
