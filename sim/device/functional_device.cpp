@@ -9,6 +9,8 @@ namespace {
 
 using isa::Queue;
 
+constexpr std::uint32_t kIrqBits = 0x00011f1f;  // the bits that IRQ_STATUS has
+
 // Register address taken apart; index 0xffffffff where the address lies in no array.
 bool InArray(std::uint32_t address, std::uint32_t base, std::uint32_t count, std::uint32_t* index) {
   if (address < base || address >= base + 4 * count) return false;
@@ -150,7 +152,7 @@ bool FunctionalDevice::QueueWrite(std::uint32_t queue, std::uint32_t offset, std
       q.base = SetLow(q.base, value);
       return true;
     case isa::kCsrQueueBaseHi:
-      if (!idle) return Refuse(queue);
+      if (!idle || value >> 12 != 0) return Refuse(queue);
       q.base = SetHigh(q.base, value, 12);
       return true;
     case isa::kCsrQueueSize:
@@ -185,7 +187,7 @@ bool FunctionalDevice::CsrWrite(std::uint32_t address, std::uint32_t value) {
   CheckLimits& limits = model_.limits();
   switch (address) {
     case isa::kCsrIrqStatus: irq_status_ &= ~value; return true;
-    case isa::kCsrIrqEnable: irq_enable_ = value; return true;
+    case isa::kCsrIrqEnable: irq_enable_ = value & kIrqBits; return true;
     case isa::kCsrWatchdog: watchdog_ = value; return true;
     case isa::kCsrRefused: refused_ &= ~value; return true;
     case isa::kCsrDramBaseLo: limits.dram_base = SetLow(limits.dram_base, value); return true;

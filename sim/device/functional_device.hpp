@@ -41,7 +41,7 @@ class FunctionalDevice : public Device {
  private:
   struct QueueRegs {
     std::uint64_t base = 0;
-    std::uint32_t size = 1, head = 0, tail = 0;
+    std::uint32_t size = 0, head = 0, tail = 0;
     isa::Err err = isa::Err::kNone;
     std::uint32_t operand = 0, err_index = 0;
     std::int64_t err_addr = 0;

@@ -133,11 +133,17 @@ FunctionalModel::FunctionalModel(const isa::Config& config, std::uint64_t dram_b
       limits_{config.rows, config.sbuf_bytes, dram_base, dram_base + dram_bytes},
       memory_(config),
       dram_(dram_base, dram_bytes),
-      vector_rounder_(config.rows, 1),
-      scalar_rounder_(config.rows, 1),
+      vector_rounder_(config.rows),
+      scalar_rounder_(config.rows),
       stationary_(std::size_t{config.rows} * config.rows, model::TakeApart(0)),
       stationary_bits_(std::size_t{config.rows} * config.rows),
-      column_special_(config.rows) {}
+      column_special_(config.rows) {
+  // As after reset: the vector lanes, then the scalar lanes, share the LFSR's cycle evenly.
+  for (std::uint32_t lane = 0; lane < config.rows; ++lane) {
+    vector_rounder_[lane] = LaneSeed(1, lane, 2 * config.rows);
+    scalar_rounder_[lane] = LaneSeed(1, config.rows + lane, 2 * config.rows);
+  }
+}
 
 void FunctionalModel::SetVectorRounder(std::uint32_t lane, std::uint32_t state) {
   vector_rounder_.at(lane) = LfsrRecover(state);

@@ -1,0 +1,118 @@
+// Plain loops, nothing clever: these are read to be believed.
+#include "sim/golden/golden.hpp"
+
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+namespace dither::golden {
+namespace {
+
+// Maximum and minimum as IEEE 754-2019 has them: NaN wins, -0 is below +0.
+double Maximum(double a, double b) {
+  if (std::isnan(a) || std::isnan(b)) return std::numeric_limits<double>::quiet_NaN();
+  if (a == 0 && b == 0) return std::signbit(a) ? b : a;
+  return a > b ? a : b;
+}
+
+}  // namespace
+
+Matrix Matmul(const Matrix& a, const Matrix& b, Matrix* magnitude) {
+  if (a.rows != b.rows) throw std::invalid_argument("golden matmul: contracted sizes differ");
+  Matrix c(a.columns, b.columns);
+  if (magnitude) *magnitude = Matrix(a.columns, b.columns);
+  for (std::size_t k = 0; k < a.rows; ++k) {
+    for (std::size_t m = 0; m < a.columns; ++m) {
+      for (std::size_t n = 0; n < b.columns; ++n) {
+        const double product = a(k, m) * b(k, n);
+        c(m, n) += product;
+        if (magnitude) (*magnitude)(m, n) += std::fabs(product);
+      }
+    }
+  }
+  return c;
+}
+
+Matrix Dense(const Matrix& w, const Matrix& x, const std::vector<double>& bias,
+             Matrix* magnitude) {
+  Matrix y = Matmul(w, x, magnitude);
+  for (std::size_t m = 0; m < y.rows; ++m) {
+    for (std::size_t n = 0; n < y.columns; ++n) {
+      y(m, n) += bias.at(m);
+      if (magnitude) (*magnitude)(m, n) += std::fabs(bias.at(m));
+    }
+  }
+  return y;
+}
+
+double Relu(double x) { return Maximum(x, 0.0); }
+
+Matrix Relu(const Matrix& x) {
+  Matrix y = x;
+  for (double& value : y.values) value = Relu(value);
+  return y;
+}
+
+double Apply(Binary op, double a, double b) {
+  switch (op) {
+    case Binary::kAdd: return a + b;
+    case Binary::kSub: return a - b;
+    case Binary::kMul: return a * b;
+    case Binary::kMax: return Maximum(a, b);
+    case Binary::kMin: return -Maximum(-a, -b);
+  }
+  return std::numeric_limits<double>::quiet_NaN();
+}
+
+double Sum(const std::vector<double>& values, double* magnitude) {
+  double sum = 0;
+  if (magnitude) *magnitude = 0;
+  for (const double value : values) {
+    sum += value;
+    if (magnitude) *magnitude += std::fabs(value);
+  }
+  return sum;
+}
+
+double Max(const std::vector<double>& values) {
+  double result = values.at(0);
+  for (const double value : values) result = Maximum(result, value);
+  return result;
+}
+
+double Min(const std::vector<double>& values) {
+  double result = values.at(0);
+  for (const double value : values) result = Apply(Binary::kMin, result, value);
+  return result;
+}
+
+std::size_t ArgMaxOfColumn(const Matrix& x, std::size_t column) {
+  std::size_t best = 0;
+  for (std::size_t r = 1; r < x.rows; ++r) {
+    if (x(r, column) > x(best, column)) best = r;
+  }
+  return best;
+}
+
+double ValueOf(unsigned long bits, int exponent_bits, int mantissa_bits, bool finite_only) {
+  const unsigned long mantissa = bits & ((1ul << mantissa_bits) - 1);
+  const unsigned long exponent = (bits >> mantissa_bits) & ((1ul << exponent_bits) - 1);
+  const bool negative = ((bits >> (mantissa_bits + exponent_bits)) & 1) != 0;
+  const unsigned long all_ones = (1ul << exponent_bits) - 1;
+  const int bias = (1 << (exponent_bits - 1)) - 1;
+  double value = 0;
+  if (exponent == all_ones && !finite_only) {
+    value = mantissa == 0 ? std::numeric_limits<double>::infinity()
+                          : std::numeric_limits<double>::quiet_NaN();
+  } else if (finite_only && exponent == all_ones && mantissa == (1ul << mantissa_bits) - 1) {
+    value = std::numeric_limits<double>::quiet_NaN();
+  } else if (exponent == 0) {
+    value = std::ldexp(static_cast<double>(mantissa), 1 - bias - mantissa_bits);
+  } else {
+    value = std::ldexp(static_cast<double>(mantissa + (1ul << mantissa_bits)),
+                       static_cast<int>(exponent) - bias - mantissa_bits);
+  }
+  return negative ? -value : value;
+}
+
+}  // namespace dither::golden

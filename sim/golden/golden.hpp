@@ -1,0 +1,46 @@
+// Golden kernels: what the operations mean, in double precision and plain loops. Independent of the
+// model (nothing of sim/model is included), so that both can't be wrong together unnoticed.
+//
+// Matrices are row-major. Each sum also gives its magnitude, the sum of the terms' absolute values: error
+// bounds of a floating-point sum are relative to that, not to the sum.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+namespace dither::golden {
+
+struct Matrix {
+  std::size_t rows = 0, columns = 0;
+  std::vector<double> values;
+  Matrix() = default;
+  Matrix(std::size_t r, std::size_t c) : rows(r), columns(c), values(r * c) {}
+  double& operator()(std::size_t r, std::size_t c) { return values[r * columns + c]; }
+  double operator()(std::size_t r, std::size_t c) const { return values[r * columns + c]; }
+};
+
+// a[K][M]^T * b[K][N]; magnitude, if given, gets the sums of |a| * |b|.
+Matrix Matmul(const Matrix& a, const Matrix& b, Matrix* magnitude = nullptr);
+
+// w[K][M]^T * x[K][N] + bias[M]
+Matrix Dense(const Matrix& w, const Matrix& x, const std::vector<double>& bias,
+             Matrix* magnitude = nullptr);
+
+double Relu(double x);
+Matrix Relu(const Matrix& x);
+
+enum class Binary { kAdd, kSub, kMul, kMax, kMin };
+double Apply(Binary op, double a, double b);
+
+double Sum(const std::vector<double>& values, double* magnitude = nullptr);
+double Max(const std::vector<double>& values);
+double Min(const std::vector<double>& values);
+
+// Index of the largest value of a column; the first of several.
+std::size_t ArgMaxOfColumn(const Matrix& x, std::size_t column);
+
+// Value of a number format's pattern, written down from the formats' definitions: sign, exponent_bits,
+// mantissa_bits, IEEE special values, or none but NaN (all ones) where `finite_only`.
+double ValueOf(unsigned long bits, int exponent_bits, int mantissa_bits, bool finite_only = false);
+
+}  // namespace dither::golden
