@@ -27,8 +27,9 @@ module fetch #(
   input  logic [NumQueues-1:0]     slot_load_i,      // idle queue: the next one lies in slot_i
   input  logic [15:0]              slot_i,
   input  logic [NumQueues-1:0]     flush_i,          // drop all, back to slot 0
-  input  logic [NumQueues-1:0]     restart_i,        // drop all, go on behind the awaited one
-  input  logic [NumQueues*17-1:0]  restart_count_i,
+  input  logic [NumQueues-1:0]     restart_i,        // drop all and go on elsewhere: one behind
+  input  logic [NumQueues*3-1:0]   restart_back_i,   // the one to leave next, less this many
+  input  logic [NumQueues*17-1:0]  restart_count_i,  // instructions left there
   // instructions, one port a queue; a fault stands in place of the instruction
   output logic [NumQueues-1:0]     valid_o,
   input  logic [NumQueues-1:0]     pop_i,
@@ -225,6 +226,7 @@ module fetch #(
     logic [1:0]  out_fault_q, out_pos_q;
     logic        mine, read, write_end;
     logic [17:0] slot_sum;
+    logic [15:0] restart_slot, back;
 
     assign mine      = issue && pick_q == 3'(q);
     assign write_end = r_write && instr_end && r_queue == 3'(q);
@@ -232,6 +234,10 @@ module fetch #(
     assign slot_sum  = 18'(slot_q) + 18'(issue_n);
     assign out_slot_next = 17'(out_slot_q) + 17'd1 == size_i[17*q +: 17] ? 16'd0
                                                                         : out_slot_q + 16'd1;
+
+    assign back         = 16'(restart_back_i[3*q +: 3]);
+    assign restart_slot = out_slot_next >= back ? out_slot_next - back
+                                                : out_slot_next - back + 16'(size_i[17*q +: 17]);
 
     assign wants[q]          = left_q != 17'd0 && used_q <= 5'(Depth - 4) && !drop[q];
     assign left[17*q +: 17]  = left_q;
@@ -250,8 +256,8 @@ module fetch #(
         out_valid_q <= 1'b0;
       end else if (drop[q]) begin
         left_q      <= flush_i[q] ? 17'd0 : restart_count_i[17*q +: 17];
-        slot_q      <= flush_i[q] ? 16'd0 : out_slot_next;
-        out_slot_q  <= flush_i[q] ? 16'd0 : out_slot_next;
+        slot_q      <= flush_i[q] ? 16'd0 : restart_slot;
+        out_slot_q  <= flush_i[q] ? 16'd0 : restart_slot;
         wr_q        <= 4'd0;
         rd_q        <= 4'd0;
         used_q      <= 5'd0;

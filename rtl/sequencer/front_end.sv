@@ -77,7 +77,7 @@ module front_end #(
   logic [NumQueues-1:0]      reset;
   logic [NumQueues-1:0]      resume;
   logic [NumQueues-1:0]      reset_done;
-  logic [NumQueues*2-1:0]    state;
+  logic [NumQueues*2-1:0]    state /*verilator public_flat_rd*/;  // simulations watch it for the end
   logic [NumQueues*32-1:0]   head;
   logic [NumQueues*8-1:0]    stat_err;
   logic [NumQueues*2-1:0]    stat_operand;

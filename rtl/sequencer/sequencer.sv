@@ -37,7 +37,8 @@ module sequencer #(
   input  logic [1:0]   fetch_fault_i,
   input  logic [43:0]  fetch_fault_addr_i,
   output logic         fetch_restart_o,
-  output logic [16:0]  fetch_restart_count_o,
+  output logic [16:0]  fetch_restart_count_o,  // instructions left behind the faulty one
+  output logic [2:0]   fetch_restart_back_o,   // instructions that left the FIFO from it on
   // semaphores
   output logic         wait_valid_o,
   output logic [5:0]   wait_sem_o,
@@ -56,7 +57,6 @@ module sequencer #(
   input  logic [7:0]   engine_err_cause_i,
   input  logic [47:0]  engine_err_addr_i,
   input  logic         engine_busy_i,
-  input  logic         engine_work_i,      // the engine made progress this cycle
   // events and trace
   output logic         wait_sem_event_o,
   output logic         wait_fetch_event_o,
@@ -64,15 +64,14 @@ module sequencer #(
   output logic [31:0]  retire_index_o
 );
   // Where the faulty instruction is, which says what resume has to do.
-  localparam logic [2:0] AtEngine = 3'd0;  // oldest one inside, with an error
-  localparam logic [2:0] AtSilent = 3'd1;  // oldest one inside, no progress for too long
-  localparam logic [2:0] AtNext   = 3'd2;  // next one, its semaphore did not come
-  localparam logic [2:0] AtFetch  = 3'd3;  // checked or fetched with an error
-  localparam logic [2:0] AtMemory = 3'd4;  // not there: memory is silent
+  localparam logic [1:0] AtEngine = 2'd0;  // oldest one inside, with an error
+  localparam logic [1:0] AtNext   = 2'd1;  // next one, its semaphore did not come
+  localparam logic [1:0] AtFetch  = 2'd2;  // checked or fetched with an error
+  localparam logic [1:0] AtMemory = 2'd3;  // not there: memory is silent
 
   logic [31:0] head_q;
   logic        error_q, resetting_q;
-  logic [2:0]  at_q, at_d;
+  logic [1:0]  at_q, at_d;
   logic        has_work, running;
   assign has_work = head_q != tail_i;
   assign running  = has_work && !error_q && !resetting_q;
@@ -109,7 +108,7 @@ module sequencer #(
   logic               next_nop;
   logic               take, push, unmet;
   logic [2:0]         inside_q;     // dispatched and not retired
-  logic [3:0]         errs_q;
+  logic [3:0]         errs_q;       // met an error, or were dropped by the engine because of it
   logic               unused_next;
   assign next        = next_q;
   assign unused_next = ^next;
@@ -129,10 +128,9 @@ module sequencer #(
 
   // --- inside: what retiring needs, oldest at rd_q ---------------------------------------------
   logic [15:0] info_q [4];          // sig_en, sig_sem, sig_inc, irq
-  logic [55:0] fault_q [4];         // cause and address of an engine's error
+  logic [55:0] fault_q;             // cause and address of the engine's error
   logic [1:0]  rd_q, wr_q;
   logic [3:0]  dones_q;             // executed (or nop); entries outside the FIFO are 0
-  logic        mute_q;              // the oldest one was given up: it retires without a trace
   logic        open;                // an instruction is in the engine
   logic [1:0]  open_index;          // the oldest of them
   logic        head_done, head_err, retire;
@@ -158,22 +156,20 @@ module sequencer #(
                   && (dones_q[rd_q] || (done_i && open && open_index == rd_q));
   assign head_err  = inside_q != 3'd0 && errs_q[rd_q];
 
-  assign sig_valid_o = head_done && running && head_info[15] && !mute_q;
+  assign sig_valid_o = head_done && running && head_info[15];
   assign sig_sem_o   = head_info[14:9];
   assign sig_inc_o   = head_info[8:1];
   assign retire      = head_done && running && (!sig_valid_o || sig_ready_i);
-  assign irq_o       = retire && head_info[0] && !mute_q;
+  assign irq_o       = retire && head_info[0];
   assign retire_valid_o = retire;
   assign retire_index_o = head_q;
 
   // --- watchdog: what the queue waits for once everything before has retired --------------------
   logic [31:0] patience_q;
-  logic        wait_sem, wait_fetch, silent, bark;
+  logic        wait_sem, wait_fetch, bark;
   assign wait_sem   = running && unmet && inside_q == 3'd0;
   assign wait_fetch = running && !next_valid_q && !fetch_valid_i && inside_q == 3'd0;
-  assign silent     = running && open && open_index == rd_q && !done_i && !engine_err_i
-                   && !engine_work_i;
-  assign bark       = (wait_sem || wait_fetch || silent) && watchdog_i != 32'd0
+  assign bark       = (wait_sem || wait_fetch) && watchdog_i != 32'd0
                    && patience_q >= watchdog_i;
   assign wait_sem_event_o   = wait_sem;
   assign wait_fetch_event_o = wait_fetch;
@@ -192,8 +188,8 @@ module sequencer #(
     if (running) begin
       if (head_err) begin
         stop      = 1'b1;
-        stop_err  = fault_q[rd_q][55:48];
-        stop_addr = fault_q[rd_q][47:0];
+        stop_err  = fault_q[55:48];
+        stop_addr = fault_q[47:0];
       end else if (checked_bad && !next_valid_q && inside_q == 3'd0) begin
         stop = 1'b1;
         at_d = AtFetch;
@@ -207,23 +203,20 @@ module sequencer #(
         end
       end else if (bark) begin
         stop = 1'b1;
-        at_d = wait_sem ? AtNext : wait_fetch ? AtMemory : AtSilent;
+        at_d = wait_sem ? AtNext : AtMemory;
       end
     end
   end
   assign stopped_o = stop;
 
-  logic resume;         // the faulty instruction counts as gone ...
-  logic resume_inside;  // ... except one still in the engine: it may yet write
+  logic resume;  // the faulty instruction counts as gone
   assign resume          = resume_i && error_q && !resetting_q && !reset_i;
-  assign resume_inside   = resume && at_q == AtSilent;
   assign fetch_pop_o     = take || (resume && at_q == AtFetch);
-  assign fetch_restart_o = resume && at_q == AtMemory;
+  // The engine dropped what was behind its error, before it had any effect: it is fetched again.
+  assign fetch_restart_o = resume && (at_q == AtMemory || at_q == AtEngine);
+  assign fetch_restart_back_o  = inside_q + 3'(next_valid_q);
   assign fetch_restart_count_o = 17'(tail_i - head_q - 32'd1);
   assign reset_done_o    = resetting_q && !open && !engine_busy_i;
-
-  logic pop_inside;
-  assign pop_inside = retire || (resume && at_q == AtEngine);
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
@@ -236,7 +229,6 @@ module sequencer #(
       wr_q         <= 2'd0;
       dones_q      <= 4'd0;
       errs_q       <= 4'd0;
-      mute_q       <= 1'b0;
       patience_q   <= 32'd0;
     end else if (reset_done_o) begin
       head_q       <= 32'd0;
@@ -248,31 +240,33 @@ module sequencer #(
       wr_q         <= 2'd0;
       dones_q      <= 4'd0;
       errs_q       <= 4'd0;
-      mute_q       <= 1'b0;
       patience_q   <= 32'd0;
     end else begin
       if (reset_i) resetting_q <= 1'b1;
       if (stop) error_q <= 1'b1;
       else if (resume) error_q <= 1'b0;
-      if (retire || (resume && !resume_inside)) head_q <= head_q + 32'd1;
+      if (retire || resume) head_q <= head_q + 32'd1;
 
       if (take) next_valid_q <= 1'b1;
       else if (push || (resume && at_q == AtNext)) next_valid_q <= 1'b0;
 
       if (push) wr_q <= wr_q + 2'd1;
-      if (pop_inside) rd_q <= rd_q + 2'd1;
-      if (push != pop_inside) inside_q <= push ? inside_q + 3'd1 : inside_q - 3'd1;
+      if (retire) rd_q <= rd_q + 2'd1;
+      if (push != retire) inside_q <= push ? inside_q + 3'd1 : inside_q - 3'd1;
       if (done_i && open)       dones_q[open_index] <= 1'b1;
-      if (engine_err_i && open) errs_q[open_index]  <= 1'b1;
+      if (engine_err_i) errs_q <= ~dones_q;
       if (push) dones_q[wr_q] <= next_nop;
-      if (pop_inside) begin
-        dones_q[rd_q] <= 1'b0;
-        errs_q[rd_q]  <= 1'b0;
+      if (retire) dones_q[rd_q] <= 1'b0;
+      if (resume && at_q == AtEngine) begin
+        next_valid_q <= 1'b0;
+        inside_q     <= 3'd0;
+        rd_q         <= 2'd0;
+        wr_q         <= 2'd0;
+        dones_q      <= 4'd0;
+        errs_q       <= 4'd0;
       end
-      if (resume_inside) mute_q <= 1'b1;
-      else if (pop_inside) mute_q <= 1'b0;
 
-      if (wait_sem || wait_fetch || silent) patience_q <= patience_q + 32'd1;
+      if (wait_sem || wait_fetch) patience_q <= patience_q + 32'd1;
       else if (patience_q != 32'd0) patience_q <= 32'd0;
     end
   end
@@ -285,7 +279,7 @@ module sequencer #(
       next_go_q <= 1'b1;
     end
     if (push) info_q[wr_q] <= {next.sig_en, next.sig_sem, next.sig_inc, next.irq};
-    if (engine_err_i && open) fault_q[open_index] <= {engine_err_cause_i, engine_err_addr_i};
+    if (engine_err_i) fault_q <= {engine_err_cause_i, engine_err_addr_i};
     if (stop) at_q <= at_d;
   end
 
@@ -330,6 +324,8 @@ module sequencer #(
 
   // The engine answers only for instructions that it has, once each.
   `CHK(AnswerExpected_A, !(done_i || engine_err_i) || (open && !(done_i && engine_err_i)))
+  // An engine that meets an error takes nothing in that cycle.
+  `CHK(ErrorAlone_A, !(engine_err_i && push))
   // At most four instructions are inside, and none starts in a stopped queue.
   `CHK(InsideBound_A, inside_q <= 3'd4 && !(instr_valid_o && error_q))
   // An offer is held unless the queue stops.
