@@ -151,18 +151,23 @@ class AxiMemory {
     const bool allowed = !Chance(behaviour_.aw_stall) && writes_.size() < kDepth && AnswersFit();
     // A memory that wants data first knows W from the last cycle: an offer stands until taken.
     *pins_.aw_ready = allowed && (!behaviour_.data_first || w_seen_);
-    if (!r_offered_) OfferRead();
-    if (!b_offered_) OfferAnswer();
+    if (!r_offered_) {
+      *pins_.r_valid = 0;
+      OfferRead();
+    }
+    if (!b_offered_) {
+      *pins_.b_valid = 0;
+      OfferAnswer();
+    }
   }
 
-  // Takes what the settled cycle hands over.
+  // Takes what the settled cycle hands over; changes no pin, as the edge is still to come.
   void Sample() {
     if (*pins_.ar_valid) SampleAr();
     else if (ar_held_.valid) Violation("AR withdrawn", ar_held_.addr);
     ar_held_.valid = *pins_.ar_valid && !*pins_.ar_ready;
     if (r_offered_ && *pins_.r_ready) {
       r_offered_ = false;
-      *pins_.r_valid = 0;
       ++statistics_.read_beats;
     }
     // Data before its address was accepted waits: W is ready only when a burst is known.
@@ -175,7 +180,6 @@ class AxiMemory {
     aw_held_.valid = *pins_.aw_valid && !*pins_.aw_ready;
     if (b_offered_ && *pins_.b_ready) {
       b_offered_ = false;
-      *pins_.b_valid = 0;
       --answers_;
     }
     ++cycle_;
@@ -295,9 +299,18 @@ class AxiMemory {
     ++statistics_.write_bursts;
   }
 
+  // Bytes without strobe carry nothing and may change.
+  bool DataChanged() const {
+    const auto* now = reinterpret_cast<const std::uint8_t*>(pins_.w_data);
+    const auto* then = reinterpret_cast<const std::uint8_t*>(w_held_data_.data());
+    for (int i = 0; i < kBeat; ++i) {
+      if ((std::uint64_t{w_held_strb_} >> i & 1) && now[i] != then[i]) return true;
+    }
+    return false;
+  }
+
   void SampleW() {
-    if (w_held_ && (w_held_strb_ != *pins_.w_strb || w_held_last_ != *pins_.w_last
-                    || std::memcmp(w_held_data_.data(), pins_.w_data, kBeat) != 0)) {
+    if (w_held_ && (w_held_strb_ != *pins_.w_strb || w_held_last_ != *pins_.w_last || DataChanged())) {
       Violation("W changed while stalled", 0);
     }
     if (!*pins_.w_ready) {

@@ -1,0 +1,620 @@
+// Tests of two DMA channels behind the AXI muxes, against a plain walk of the copy's definition.
+// Built once per AXI width (-GAxiBits=128|256|512).
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "Vdma_tb.h"
+#include "Vdma_tb___024root.h"
+#include "sim/isa/isa.hpp"
+#include "sim/verilated/axi_memory.hpp"
+#include "tb/support/clocked.hpp"
+
+namespace dither {
+namespace {
+
+using Bytes = std::vector<std::uint8_t>;
+
+constexpr int kAxiBits = static_cast<int>(sizeof(Vdma_tb::r_data_i) * 8);
+constexpr int kBeat = kAxiBits / 8;
+constexpr int kRows = 8;
+constexpr int kSbufBytes = 8192;  // of a partition
+constexpr std::uint64_t kDramBase = 0x9'8765'4000;  // needs more than 32 bits
+constexpr std::uint64_t kDramBytes = 0x40000;
+constexpr std::uint64_t kSbufSpace = std::uint64_t{1} << 44;
+
+struct Outcome {
+  bool err = false;
+  std::uint8_t cause = 0;
+  std::uint64_t addr = 0;
+  std::uint64_t cycle = 0;
+  bool operator==(const Outcome& o) const {
+    return err == o.err && cause == o.cause && addr == o.addr;
+  }
+};
+
+// How often what is refused, percent.
+struct Stalls {
+  int memory = 0;  // every AXI handshake
+  int sbuf = 0;
+  int issue = 0;
+};
+
+class Bench {
+ public:
+  explicit Bench(std::uint64_t seed, Stalls stalls = {})
+      : rng(seed), dut(seed), dram(kDramBytes), memory(BindAxi<kAxiBits>(*dut), dram, kDramBase, seed),
+        sbuf(kRows * kSbufBytes), stalls_(stalls) {
+    static_assert(sizeof(dut->rootp->dma_tb__DOT__sbuf) == kRows * kSbufBytes);
+    for (auto& b : dram) b = static_cast<std::uint8_t>(rng());
+    for (auto& b : sbuf) b = static_cast<std::uint8_t>(rng());
+    std::memcpy(SbufCells(), sbuf.data(), sbuf.size());
+    want_dram = dram;
+    auto& b = memory.behaviour();
+    b.ar_stall = b.r_stall = b.aw_stall = b.w_stall = b.b_stall = stalls.memory;
+    dut->watchdog_i = 0;
+    dut->fetch_valid_i = 0;
+    dut->fetch_r_ready_i = 1;
+    dut->instr_valid_i = 0;
+    dut.OnDrive([this] { Drive(); });
+    dut.OnSample([this] { Sample(); });
+  }
+
+  void Issue(int channel, const isa::DmaInstr& i) { todo[channel].push_back(isa::Encode(i)); }
+
+  // Until both channels have retired what was issued, or stopped. False: too many cycles.
+  bool Finish(std::uint64_t bound = 400000) {
+    for (std::uint64_t n = 0; n < bound; ++n) {
+      if (todo[0].empty() && todo[1].empty() && dut->busy_o == 0 && !(dut->instr_valid_i & ~taken_)) return true;
+      dut.Step();
+    }
+    return false;
+  }
+
+  // The copy's definition, on the expected memories.
+  void Expect(const isa::DmaInstr& i) {
+    const int esize = static_cast<int>(isa::DtypeBytes(static_cast<isa::Dtype>(i.dtype_0)));
+    for (int i3 = 0; i3 < i.size[3]; ++i3) {
+      for (int i2 = 0; i2 < i.size[2]; ++i2) {
+        for (int i1 = 0; i1 < i.size[1]; ++i1) {
+          for (int i0 = 0; i0 < i.size[0]; ++i0) {
+            const std::array<int, 4> at{i0, i1, i2, i3};
+            std::uint64_t s = i.src_addr, d = i.dst_addr;
+            for (int k = 0; k < 4; ++k) {
+              s += static_cast<std::uint64_t>(std::int64_t{at[k]} * i.src_str[k]);
+              d += static_cast<std::uint64_t>(std::int64_t{at[k]} * i.dst_str[k]);
+            }
+            for (int b = 0; b < esize; ++b) *Want(d + b) = *Want(s + b);
+          }
+        }
+      }
+    }
+  }
+  void CheckMemories() {
+    REQUIRE(memory.violations() == std::vector<std::string>{});
+    CheckSame("DRAM", dram.data(), want_dram);
+    CheckSame("SBUF", SbufCells(), sbuf);
+  }
+  std::uint8_t* SbufCells() {
+    return reinterpret_cast<std::uint8_t*>(&dut->rootp->dma_tb__DOT__sbuf[0]);
+  }
+  bool Percent(int p) { return static_cast<int>(rng() % 100) < p; }
+
+  std::mt19937_64 rng;
+  tb::Clocked<Vdma_tb> dut;
+  Bytes dram, want_dram;
+  AxiMemory<kAxiBits> memory;
+  Bytes sbuf;  // expected
+  std::array<std::deque<isa::Encoded>, 2> todo;
+  std::array<std::vector<Outcome>, 2> outcomes;
+  std::array<std::uint64_t, 2> work{}, stalled{};
+
+ private:
+  std::uint8_t* Want(std::uint64_t address) {
+    if (address >> 44 == 1) {
+      return &sbuf.at((address >> 20 & 0xff) * kSbufBytes + (address & 0xfffff));
+    }
+    return &want_dram.at(address - kDramBase);
+  }
+  static void CheckSame(const char* what, const std::uint8_t* got, const Bytes& want) {
+    if (std::memcmp(got, want.data(), want.size()) == 0) return;
+    std::size_t i = 0;
+    while (got[i] == want[i]) ++i;
+    INFO(what << " differs at byte 0x" << std::hex << i << ": " << int{got[i]} << ", expected "
+              << int{want[i]});
+    REQUIRE(got[i] == want[i]);
+  }
+  void Drive() {
+    memory.Drive();
+    dut->allow_i = static_cast<std::uint8_t>(!Percent(stalls_.sbuf) | (!Percent(stalls_.sbuf) << 1));
+    dut->instr_valid_i &= static_cast<std::uint8_t>(~taken_);
+    taken_ = 0;
+    for (int c = 0; c < 2; ++c) {
+      if (dut->instr_valid_i >> c & 1 || todo[c].empty() || Percent(stalls_.issue)) continue;
+      dut->instr_valid_i |= 1 << c;
+      auto& port = c == 0 ? dut->instr0_i : dut->instr1_i;
+      std::memcpy(port.data(), todo[c].front().data(), 64);
+      todo[c].pop_front();
+    }
+  }
+  void Sample() {
+    memory.Sample();
+    for (int c = 0; c < 2; ++c) {
+      work[c] += dut->work_o >> (8 * c) & 0xff;
+      stalled[c] += dut->stall_o >> c & 1;
+      const bool done = dut->done_o >> c & 1, err = dut->err_o >> c & 1;
+      if (done || err) {
+        Outcome o{err, 0, 0, dut.cycle()};
+        if (err) {
+          o.cause = static_cast<std::uint8_t>(dut->err_cause_o >> (8 * c));
+          o.addr = c == 0 ? dut->err_addr0_o : dut->err_addr1_o;
+        }
+        outcomes[c].push_back(o);
+      }
+    }
+    taken_ = dut->instr_valid_i & dut->instr_ready_o;
+  }
+
+  Stalls stalls_;
+  std::uint8_t taken_ = 0;  // channels whose instruction was accepted at the last edge
+};
+
+// ---- making copies
+
+isa::DmaInstr Copy(isa::Dtype dtype, std::uint64_t src, std::uint64_t dst,
+                   std::array<std::uint16_t, 4> size, std::array<std::int32_t, 4> src_str,
+                   std::array<std::int32_t, 4> dst_str) {
+  isa::DmaInstr i;
+  i.opcode = static_cast<std::uint8_t>(isa::Op::kCopy);
+  i.dtype_d = i.dtype_0 = static_cast<std::uint8_t>(dtype);
+  i.size = size;
+  i.src_addr = src;
+  i.dst_addr = dst;
+  i.src_str = src_str;
+  i.dst_str = dst_str;
+  return i;
+}
+// One contiguous run of bytes.
+isa::DmaInstr Run(std::uint64_t src, std::uint64_t dst, int bytes) {
+  return Copy(isa::Dtype::kInt8, src, dst, {static_cast<std::uint16_t>(bytes), 1, 1, 1},
+              {1, 0, 0, 0}, {1, 0, 0, 0});
+}
+std::uint64_t Sbuf(int partition, int byte) {
+  return kSbufSpace | static_cast<std::uint64_t>(partition) << 20 | static_cast<std::uint64_t>(byte);
+}
+
+// Part of a memory that a side may use.
+struct Region {
+  bool sbuf = false;
+  std::uint64_t first = 0;  // DRAM address, or byte in every partition
+  std::int64_t bytes = 0;
+};
+// Channel c reads and writes its own quarters, so that the two sides of a copy never overlap.
+Region RegionOf(bool sbuf, int channel, bool dst) {
+  const auto quarter = static_cast<std::uint64_t>(2 * channel + dst);
+  if (sbuf) return {true, quarter * kSbufBytes / 4, kSbufBytes / 4};
+  return {false, kDramBase + quarter * kDramBytes / 4, kDramBytes / 4};
+}
+
+// Strides and an address for `size` elements inside the region.
+struct Side {
+  std::uint64_t addr = 0;
+  std::array<std::int32_t, 4> str{};
+};
+template <typename Rng>
+Side RandomSide(Rng& rng, const Region& region, int esize, const std::array<std::uint16_t, 4>& size) {
+  const auto below = [&](std::int64_t n) { return static_cast<std::int64_t>(rng() % static_cast<std::uint64_t>(n)); };
+  for (;;) {
+    std::array<int, 4> order{0, 1, 2, 3};
+    if (below(3) == 0) std::shuffle(order.begin(), order.end(), rng);
+    std::array<std::int64_t, 4> part{}, byte{};
+    std::int64_t next = esize;
+    for (const int k : order) {
+      if (region.sbuf && size[k] <= kRows && below(3) == 0) {
+        part[k] = below(4) == 0 ? -1 : 1;
+        if (below(4) == 0) byte[k] = (below(17) - 8) * esize;
+        continue;
+      }
+      byte[k] = next;
+      if (below(10) == 0) byte[k] = (below(400) - 200) * esize;
+      next *= size[k];
+      if (below(3) == 0) next += below(9) * esize;
+      if (below(5) == 0) byte[k] = -byte[k];
+      if (below(12) == 0) byte[k] = 0;
+    }
+    std::int64_t low = 0, high = esize - 1, part_low = 0, part_high = 0;
+    for (int k = 0; k < 4; ++k) {
+      low += std::min<std::int64_t>(0, byte[k] * (size[k] - 1));
+      high += std::max<std::int64_t>(0, byte[k] * (size[k] - 1));
+      part_low += std::min<std::int64_t>(0, part[k] * (size[k] - 1));
+      part_high += std::max<std::int64_t>(0, part[k] * (size[k] - 1));
+    }
+    if (high - low >= region.bytes - 8 || part_high - part_low >= kRows) continue;
+    Side side;
+    const std::int64_t room = (region.bytes - (high - low) - 1) / esize;
+    side.addr = region.first + static_cast<std::uint64_t>(below(room) * esize - low);
+    if (region.sbuf) {
+      side.addr |= kSbufSpace
+                 | static_cast<std::uint64_t>(below(kRows - (part_high - part_low)) - part_low) << 20;
+    }
+    for (int k = 0; k < 4; ++k) {
+      side.str[k] = static_cast<std::int32_t>(part[k] * (1 << 20) + byte[k]);
+    }
+    return side;
+  }
+}
+
+template <typename Rng>
+isa::DmaInstr RandomCopy(Rng& rng, int channel) {
+  constexpr std::array kTypes{isa::Dtype::kInt8, isa::Dtype::kBf16, isa::Dtype::kFp32};
+  constexpr std::array kSizes{1, 1, 1, 2, 3, 5, 7, 8, 11, 13, 16, 17, 31, 32, 61, 128, 257, 509};
+  const auto dtype = kTypes[rng() % kTypes.size()];
+  const int esize = static_cast<int>(isa::DtypeBytes(dtype));
+  std::array<std::uint16_t, 4> size{};
+  do {
+    for (auto& n : size) n = static_cast<std::uint16_t>(kSizes[rng() % kSizes.size()]);
+  } while (std::int64_t{size[0]} * size[1] * size[2] * size[3] * esize > kSbufBytes / 4 - 64);
+  const Side s = RandomSide(rng, RegionOf(rng() % 2, channel, false), esize, size);
+  const Side d = RandomSide(rng, RegionOf(rng() % 2, channel, true), esize, size);
+  return Copy(dtype, s.addr, d.addr, size, s.str, d.str);
+}
+
+constexpr auto kCauseRead = static_cast<std::uint8_t>(isa::Err::kAxiRead);
+constexpr auto kCauseWrite = static_cast<std::uint8_t>(isa::Err::kAxiWrite);
+constexpr auto kCauseWatchdog = static_cast<std::uint8_t>(isa::Err::kWatchdog);
+const Outcome kDone{};
+
+// ---- tests
+
+TEST_CASE("dma: any strided copy moves the elements of its definition and no other byte",
+          "[dma][random]") {
+  const auto seed = GENERATE(range(1u, 7u));
+  const auto stall = GENERATE(0, 30, 85);
+  CAPTURE(kAxiBits, seed, stall);
+  Bench bench(seed, {stall, stall, stall});
+  bench.memory.behaviour().reorder = seed % 2 == 0;
+  bench.memory.behaviour().data_first = seed % 3 == 0;
+  bench.memory.behaviour().read_latency = seed % 4 == 3 ? 3 : 100;
+  const int count = stall > 50 ? 12 : 40;
+  for (int round = 0; round < 3; ++round) {
+    for (int n = 0; n < count; ++n) {
+      for (int c = 0; c < 2; ++c) {
+        const auto i = RandomCopy(bench.rng, c);
+        bench.Issue(c, i);
+        bench.Expect(i);
+      }
+    }
+    REQUIRE(bench.Finish(2000000));
+    bench.CheckMemories();
+  }
+  for (int c = 0; c < 2; ++c) {
+    CHECK(bench.outcomes[c] == std::vector<Outcome>(static_cast<std::size_t>(3 * count), kDone));
+  }
+  CHECK(bench.memory.idle());
+}
+
+TEST_CASE("dma: every alignment of source and destination gives the same bytes", "[dma][directed]") {
+  const int direction = GENERATE(0, 1, 2, 3);
+  CAPTURE(kAxiBits, direction);
+  Bench bench(direction + 1);
+  bench.memory.behaviour().read_latency = 5;
+  const Region s = RegionOf(direction & 1, 0, false), d = RegionOf(direction & 2, 0, true);
+  for (const int bytes : {1, 2, kBeat - 1, kBeat, kBeat + 1, 2 * kBeat + 5, 17 * kBeat + 3}) {
+    for (int so = 0; so < kBeat; so += kBeat / 16) {
+      for (int off = 0; off < kBeat; off += 3) {
+        const auto i = Run((s.sbuf ? Sbuf(5, 0) : 0) + s.first + so,
+                           (d.sbuf ? Sbuf(6, 0) : 0) + d.first + bytes % 5 * 64 + off, bytes);
+        bench.Issue(0, i);
+        bench.Expect(i);
+      }
+    }
+    REQUIRE(bench.Finish());
+    bench.CheckMemories();
+  }
+}
+
+TEST_CASE("dma: runs over 4 KiB borders are cut there", "[dma][directed]") {
+  Bench bench(1);
+  for (const int before : {1, 3, kBeat - 1, kBeat, kBeat + 7, 4096 - 1}) {
+    for (const int after : {1, kBeat + 1, 4096 + 5}) {
+      const auto i = Run(RegionOf(false, 0, false).first + 8192 - before,
+                         RegionOf(false, 0, true).first + 12288 - after, before + after);
+      bench.Issue(0, i);
+      bench.Expect(i);
+    }
+  }
+  REQUIRE(bench.Finish());
+  bench.CheckMemories();
+}
+
+TEST_CASE("dma: a source written by the instruction before is read after its semaphore",
+          "[dma][directed]") {
+  // The test stands in for the semaphore: it issues the second copy when the first is done.
+  Bench bench(1, {30, 30, 0});
+  const auto there = Run(RegionOf(false, 0, false).first + 5, Sbuf(2, 9), 1000);
+  const auto back = Run(Sbuf(2, 9), RegionOf(false, 1, true).first + 3, 1000);
+  for (const auto& i : {there, back}) {
+    bench.Issue(0, i);
+    bench.Expect(i);
+    REQUIRE(bench.Finish());
+  }
+  bench.CheckMemories();
+}
+
+TEST_CASE("dma: a nop retires after the copies before it and moves nothing", "[dma][directed]") {
+  Bench bench(1);
+  const auto copy = Run(RegionOf(false, 0, false).first, RegionOf(false, 0, true).first, 3000);
+  isa::DmaInstr nop;  // all sizes zero
+  nop.opcode = static_cast<std::uint8_t>(isa::Op::kNop);
+  bench.Expect(copy);
+  for (const auto& i : {nop, copy, nop, nop}) bench.Issue(0, i);
+  REQUIRE(bench.Finish());
+  bench.CheckMemories();
+  REQUIRE(bench.outcomes[0] == std::vector<Outcome>(4, kDone));
+  CHECK(bench.outcomes[0][0].cycle < 10);
+  CHECK(bench.outcomes[0][2].cycle > 100);
+}
+
+TEST_CASE("dma: a read error stops the queue at its instruction and names the burst",
+          "[dma][directed]") {
+  const auto resp = GENERATE(AxiResp::kSlvErr, AxiResp::kDecErr);
+  const int stall = GENERATE(0, 40);
+  const bool to_sbuf = GENERATE(false, true);
+  const int at = GENERATE(0, 1, 2, 3);  // which of four copies fails
+  CAPTURE(kAxiBits, stall, to_sbuf, at);
+  Bench bench(at + 1, {stall, stall, 0});
+  const std::uint64_t src = RegionOf(false, 0, false).first;
+  const std::uint64_t dst = to_sbuf ? Sbuf(3, 0) : RegionOf(false, 0, true).first;
+  // Copy n moves 500 bytes from src + 4096 n + 3; the fault lies in its second burst.
+  const std::uint64_t burst = src + 4096 * at + 16 * kBeat;
+  const bool second = 16 * kBeat < 503;
+  const std::uint64_t named = second ? burst : src + 4096 * at;
+  bench.memory.faults().push_back({named + 2 * kBeat + 1, named + 2 * kBeat + 1, resp});
+  for (int n = 0; n < 4; ++n) {
+    const auto i = Run(src + 4096 * n + 3, dst + 512 * n + 1, 500);
+    if (n < at) bench.Expect(i);
+    bench.Issue(0, i);
+  }
+  while (bench.outcomes[0].size() <= static_cast<std::size_t>(at)) {
+    bench.dut.Step();
+    REQUIRE(bench.dut.cycle() < 20000);
+  }
+  std::vector<Outcome> want(at, kDone);
+  want.push_back({true, kCauseRead, named, 0});
+  CHECK(bench.outcomes[0] == want);
+  CHECK(bench.memory.idle());
+  CHECK(bench.dut->busy_o == 0);
+  // Only the failing copy's own destination may have changed.
+  const std::uint8_t* got = to_sbuf ? bench.SbufCells() + 3 * kSbufBytes
+                                    : bench.dram.data() + (dst - kDramBase);
+  std::uint8_t* expected = to_sbuf ? bench.sbuf.data() + 3 * kSbufBytes
+                                   : bench.want_dram.data() + (dst - kDramBase);
+  std::memcpy(expected + 512 * at + 1, got + 512 * at + 1, 500);
+  bench.CheckMemories();
+  // The queue would stop here. Later copies work again.
+  bench.todo[0].clear();
+  bench.memory.faults().clear();
+  const auto again = Run(src + 77, dst + 5, 900);
+  bench.Issue(0, again);
+  bench.Expect(again);
+  REQUIRE(bench.Finish());
+  bench.CheckMemories();
+  CHECK(bench.outcomes[0].back() == kDone);
+}
+
+TEST_CASE("dma: a write error stops the queue at its instruction and names the burst",
+          "[dma][directed]") {
+  const int stall = GENERATE(0, 40);
+  const int at = GENERATE(0, 1, 2, 3);
+  CAPTURE(kAxiBits, stall, at);
+  Bench bench(at + 1, {stall, stall, 0});
+  const std::uint64_t src = RegionOf(false, 0, false).first;
+  const std::uint64_t dst = RegionOf(false, 0, true).first;
+  const std::uint64_t named = dst + 4096 * at + 16 * kBeat;
+  bench.memory.faults().push_back({named + kBeat, named + kBeat, AxiResp::kSlvErr});
+  for (int n = 0; n < 4; ++n) {
+    const auto i = Run(src + 3, dst + 4096 * n + 1, 40 * kBeat);
+    if (n < at) bench.Expect(i);
+    bench.Issue(0, i);
+  }
+  while (bench.outcomes[0].size() <= static_cast<std::size_t>(at)) {
+    bench.dut.Step();
+    REQUIRE(bench.dut.cycle() < 20000);
+  }
+  std::vector<Outcome> want(at, kDone);
+  want.push_back({true, kCauseWrite, named, 0});
+  CHECK(bench.outcomes[0] == want);
+  CHECK(bench.memory.idle());
+  const auto first = static_cast<std::size_t>(dst - kDramBase) + 4096 * at + 1;
+  std::memcpy(bench.want_dram.data() + first, bench.dram.data() + first, 40 * kBeat);
+  bench.CheckMemories();
+  bench.todo[0].clear();
+  bench.memory.faults().clear();
+  const auto again = Run(src + 77, dst + 5, 900);
+  bench.Issue(0, again);
+  bench.Expect(again);
+  REQUIRE(bench.Finish());
+  bench.CheckMemories();
+  CHECK(bench.outcomes[0].back() == kDone);
+}
+
+TEST_CASE("dma: errors on one channel leave the other one's copies whole", "[dma][random]") {
+  const auto seed = GENERATE(range(1u, 5u));
+  CAPTURE(kAxiBits, seed);
+  Bench bench(seed, {25, 25, 25});
+  bench.memory.behaviour().reorder = true;
+  const Region bad = RegionOf(false, 0, false);
+  bench.memory.faults().push_back({bad.first + 0x4000, bad.first + 0x40ff, AxiResp::kDecErr});
+  std::size_t errors = 0;
+  for (int n = 0; n < 20; ++n) {
+    bench.Issue(0, Run(bad.first + 0x3f00 + 16 * n, RegionOf(false, 0, true).first, 0x200));
+    const auto i = RandomCopy(bench.rng, 1);
+    bench.Issue(1, i);
+    bench.Expect(i);
+  }
+  // Channel 0 drops what is inside at each error; the rest of its queue goes on by itself here.
+  REQUIRE(bench.Finish());
+  for (const auto& o : bench.outcomes[0]) errors += o.err && o.cause == kCauseRead;
+  CHECK(errors >= 5);
+  CHECK(errors == bench.outcomes[0].size());
+  CHECK(bench.outcomes[1] == std::vector<Outcome>(20, kDone));
+  const auto own = static_cast<std::size_t>(RegionOf(false, 0, true).first - kDramBase);
+  std::memcpy(bench.want_dram.data() + own, bench.dram.data() + own, 0x200);
+  bench.CheckMemories();
+}
+
+TEST_CASE("dma: silent memory raises the watchdog, and late answers harm nobody", "[dma][directed]") {
+  const bool writing = GENERATE(false, true);
+  CAPTURE(kAxiBits, writing);
+  Bench bench(1);
+  bench.dut->watchdog_i = 300;
+  bench.memory.behaviour().silent = true;
+  const std::uint64_t src = RegionOf(false, 0, false).first, dst = RegionOf(false, 0, true).first;
+  const auto slow = writing ? Run(Sbuf(1, 7), dst + 9, 600) : Run(src + 1, dst + 9, 600);
+  bench.Issue(0, slow);
+  REQUIRE(bench.Finish(2000));
+  const Outcome late{true, kCauseWatchdog, (writing ? dst : src) / kBeat * kBeat, 0};
+  REQUIRE(bench.outcomes[0] == std::vector<Outcome>{late});
+  CHECK(bench.outcomes[0][0].cycle > 300);
+  CHECK(bench.outcomes[0][0].cycle < 420);
+  // Still silent: the next instruction is told so, too.
+  bench.Issue(0, slow);
+  REQUIRE(bench.Finish(2000));
+  REQUIRE(bench.outcomes[0] == std::vector<Outcome>{late, late});
+  // It wakes up while an instruction waits.
+  const auto next = Run(src + 4099, dst + 2000, 1234);
+  bench.Issue(0, next);
+  bench.Expect(next);
+  bench.dut.Run(10);
+  bench.memory.behaviour().silent = false;
+  REQUIRE(bench.Finish(2000));
+  REQUIRE(bench.outcomes[0] == std::vector<Outcome>{late, late, kDone});
+  if (writing) bench.Expect(slow);
+  bench.CheckMemories();
+  CHECK(bench.memory.idle());
+}
+
+TEST_CASE("dma: slow memory does not raise the watchdog while it moves", "[dma][directed]") {
+  Bench bench(1, {95, 95, 0});
+  bench.dut->watchdog_i = 400;
+  const auto i = Run(RegionOf(false, 0, false).first + 1, RegionOf(false, 0, true).first + 9, 3000);
+  bench.Issue(0, i);
+  bench.Expect(i);
+  REQUIRE(bench.Finish());
+  CHECK(bench.outcomes[0] == std::vector<Outcome>{kDone});
+  bench.CheckMemories();
+}
+
+TEST_CASE("dma: long copies move a beat a cycle at 100 cycles of latency", "[dma][throughput]") {
+  const int direction = GENERATE(0, 1, 2);  // DRAM to DRAM, SBUF to DRAM, DRAM to SBUF
+  const int skew = GENERATE(0, 3);          // both sides aligned, or neither
+  CAPTURE(kAxiBits, direction, skew);
+  Bench bench(1);
+  const int rows = 24, row = 512;  // the runs of a tile of 512 bytes a partition
+  const bool from_sbuf = direction == 1, to_sbuf = direction == 2;
+  const std::uint64_t src = (from_sbuf ? Sbuf(0, 0) : RegionOf(false, 0, false).first) + skew;
+  const std::uint64_t dst = (to_sbuf ? Sbuf(0, 0) : RegionOf(false, 0, true).first) + 2 * skew;
+  // On the SBUF side three passes over eight partitions.
+  const auto i = Copy(isa::Dtype::kInt8, src, dst, {row, 8, rows / 8, 1},
+                      from_sbuf ? std::array<std::int32_t, 4>{1, 1 << 20, 1024, 0}
+                                : std::array<std::int32_t, 4>{1, 600, 600 * 8, 0},
+                      to_sbuf ? std::array<std::int32_t, 4>{1, 1 << 20, 1024, 0}
+                              : std::array<std::int32_t, 4>{1, 1040, 1040 * 8, 0});
+  const int copies = 8;
+  for (int n = 0; n < copies; ++n) bench.Issue(0, i);
+  bench.Expect(i);
+  REQUIRE(bench.Finish());
+  bench.CheckMemories();
+  // Runs that begin inside a beat need one beat more on the side where they do.
+  const int beats = rows * (row / kBeat + (skew != 0 || 600 % kBeat != 0 ? 1 : 0));
+  const auto cycles = bench.outcomes[0][copies - 1].cycle - bench.outcomes[0][1].cycle;
+  WARN("direction " << direction << " skew " << skew << ": " << cycles << " cycles for "
+                    << (copies - 2) * beats << " beats of " << kBeat << " bytes");
+  if (direction == 2) CHECK(cycles * 95 <= static_cast<std::uint64_t>((copies - 2) * beats) * 100);
+  CHECK(bench.work[0] == static_cast<std::uint64_t>(copies * rows * row));
+  CHECK(bench.stalled[0] == 0);
+}
+
+TEST_CASE("dma: one long copy costs its beats and one latency", "[dma][throughput]") {
+  Bench bench(1);
+  const int beats = 0x8000 / kBeat;
+  const auto i = Run(RegionOf(false, 0, false).first, RegionOf(false, 0, true).first, 0x8000);
+  bench.Issue(0, i);
+  bench.Expect(i);
+  REQUIRE(bench.Finish());
+  bench.CheckMemories();
+  const auto cycles = bench.outcomes[0][0].cycle;
+  // Latency of the first read, of the last B, and a burst that waits for its last byte.
+  const auto fill = 100u + 20u + 16u + 14u;
+  WARN(cycles << " cycles for " << beats << " beats");
+  CHECK(cycles <= fill + static_cast<std::uint64_t>(beats) * 100 / 95);
+}
+
+TEST_CASE("dma: rows that touch in DRAM are read in long bursts", "[dma][throughput]") {
+  // 32 bytes for each of 8 partitions, 16 times: the tile is contiguous in DRAM.
+  Bench bench(1);
+  const auto i = Copy(isa::Dtype::kBf16, RegionOf(false, 0, false).first, Sbuf(0, 64),
+                      {16, 8, 16, 1}, {2, 32, 256, 0}, {2, 1 << 20, 32, 0});
+  bench.Issue(0, i);
+  bench.Expect(i);
+  REQUIRE(bench.Finish());
+  bench.CheckMemories();
+  // Dimension 1 joins 8 rows of 32 bytes.
+  CHECK(bench.memory.statistics().read_bursts == 16);
+  const int writes = 16 * 8 * (32 > kBeat ? 32 / kBeat : 1);
+  WARN(bench.outcomes[0][0].cycle << " cycles for " << writes << " chunks");
+  CHECK(bench.outcomes[0][0].cycle < 130u + 8u + static_cast<unsigned>(writes) * 105 / 100);
+}
+
+TEST_CASE("dma: scattered short rows ask for one burst a cycle", "[dma][throughput]") {
+  Bench bench(1);
+  bench.memory.behaviour().read_latency = 8;
+  const auto i = Copy(isa::Dtype::kInt8, RegionOf(false, 0, false).first, Sbuf(0, 0),
+                      {16, 64, 1, 1}, {1, 128, 0, 0}, {1, 16, 0, 0});
+  bench.Issue(0, i);
+  bench.Expect(i);
+  REQUIRE(bench.Finish());
+  bench.CheckMemories();
+  CHECK(bench.memory.statistics().read_bursts == 64);
+  CHECK(bench.outcomes[0][0].cycle < 64 + 8 + 12);
+}
+
+TEST_CASE("dma: a third master reads its own data while both channels copy", "[dma][directed]") {
+  Bench bench(5, {20, 0, 0});
+  bench.memory.behaviour().reorder = true;
+  for (int n = 0; n < 30; ++n) {
+    for (int c = 0; c < 2; ++c) {
+      const auto i = RandomCopy(bench.rng, c);
+      bench.Issue(c, i);
+      bench.Expect(i);
+    }
+  }
+  // Reads 64 bytes at a time of channel 1's source, which nobody writes.
+  const std::uint64_t first = RegionOf(false, 1, false).first;
+  std::size_t asked = 0, got = 0;
+  bench.dut.OnDrive([&] {
+    bench.dut->fetch_valid_i = asked < 200;
+    bench.dut->fetch_addr_i = first + asked * 64;
+    bench.dut->fetch_len_i = 64 / kBeat - 1;
+  });
+  bench.dut.OnSample([&] {
+    if (bench.dut->fetch_valid_i && bench.dut->fetch_ready_o) ++asked;
+    if (!bench.dut->fetch_r_valid_o) return;
+    REQUIRE(std::memcmp(bench.dut->r_data_i.data(), &bench.dram[first - kDramBase + got], kBeat) == 0);
+    got += kBeat;
+  });
+  REQUIRE(bench.Finish());
+  for (int n = 0; n < 20000 && got < 200 * 64; ++n) bench.dut.Step();
+  CHECK(got == 200 * 64);
+  bench.CheckMemories();
+}
+
+}  // namespace
+}  // namespace dither
