@@ -15,6 +15,7 @@ import math
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -46,6 +47,10 @@ FATAL = [
 # judged on gates.
 LOOP = re.compile(r'found logic loop')
 
+# The tools under way, and whether no more may start.
+RUNNING = set()
+STOPPED = threading.Event()
+
 KINDS = {'clk clk': 'register to register', 'io clk': 'input to register',
          'clk io': 'register to output', 'io io': 'input to output'}
 
@@ -57,6 +62,14 @@ class SynthError(Exception):
 def say(text, lock=threading.Lock()):
   with lock:
     print(text, flush=True)
+
+
+def stop(number, _):
+  """Ends the tools with us when the run is interrupted."""
+  STOPPED.set()
+  for child in list(RUNNING):
+    child.terminate()
+  raise SystemExit(128 + number)
 
 
 def sha(data):
@@ -99,9 +112,14 @@ def find_lib(name):
 
 def run(command, log, cwd):
   """Runs a tool with its whole output in the log; returns (exit code, text)."""
+  if STOPPED.is_set():
+    raise SynthError('stopped')
   with open(log, 'w', encoding='utf-8') as out:
-    code = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                          cwd=cwd, check=False).returncode
+    child = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT,
+                             stdin=subprocess.DEVNULL, cwd=cwd)
+    RUNNING.add(child)
+    code = child.wait()
+    RUNNING.discard(child)
   return code, log.read_text(encoding='utf-8', errors='replace')
 
 
@@ -836,4 +854,6 @@ def main(argv=None):
 
 
 if __name__ == '__main__':
+  for _signal in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(_signal, stop)
   sys.exit(main())
