@@ -41,7 +41,14 @@ struct alignas(64) BlockSums {
   std::int32_t exp[kBlockLanes];
 };
 
+// Takes 16 bf16 patterns apart; the result has a bit for every lane that holds an infinity or NaN.
+std::uint32_t DecodeRow(const std::uint16_t* bits, BlockRow* row);
+
 // The sums of `groups` * kDotWidth rows: x[row] times the stationary column w[row], top to bottom.
 void SumBlock(const BlockRow* x, const BlockOperand* w, int groups, BlockSums* sums);
+
+// ColumnSum::Finish of 16 lanes: psum in, fp32 out in its place. The result has a bit for every lane whose
+// psum is an infinity or NaN: those are left as they were.
+std::uint32_t FinishBlock(const BlockSums* sums, bool accumulate, std::uint32_t* psum);
 
 }  // namespace dither::model

@@ -234,29 +234,33 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
   const std::uint32_t end_row =
       (i.part_0 + i.parts + kDotWidth - 1) / kDotWidth * kDotWidth;  // rows is a multiple too
   const std::uint32_t used = end_row - first_row;
-  block_.assign(used, {});
+  block_.resize(used);
   moving_.assign(std::size_t{used} * kBlockLanes, 0);
-  for (auto& row : block_) {
-    std::fill_n(row.exponent, kBlockLanes, model::kZeroExponent);
-  }
+  for (std::uint32_t r = 0; r < used; ++r) model::DecodeRow(&moving_[r * kBlockLanes], &block_[r]);
 
   for (std::size_t n0 = 0; n0 < columns; n0 += kBlockLanes) {
     const int lanes = static_cast<int>(std::min<std::size_t>(kBlockLanes, columns - n0));
+    const auto contiguous = [&](const std::vector<std::int64_t>& at, std::int64_t step) {
+      for (int lane = 1; lane < lanes; ++lane) {
+        if (at[n0 + lane] != at[n0] + lane * step) return false;
+      }
+      return lanes == kBlockLanes;
+    };
+    const bool source_row = bytes == 2 && contiguous(source_at_, 2);
+    const bool target_row = contiguous(target_at_, 4);
     std::uint32_t special = 0;  // a bit per lane
     for (std::uint32_t k = 0; k < i.parts; ++k) {
       const std::uint32_t row = i.part_0 + k - first_row;
       const std::uint8_t* memory = memory_.Sbuf(i.part_0 + k);
-      model::BlockRow& out = block_[row];
-      for (int lane = 0; lane < lanes; ++lane) {
-        const std::uint16_t bits =
-            model::ToBf16Operand(dtype, LoadBits(memory + source_at_[n0 + lane], bytes));
-        const model::BlockOperand operand = model::TakeApart(bits);
-        out.magnitude[lane] = operand.magnitude;
-        out.exponent[lane] = operand.exponent;
-        out.sign[lane] = operand.sign;
-        moving_[std::size_t(lane) * used + row] = bits;
-        special |= static_cast<std::uint32_t>(IsSpecial(bits)) << lane;
+      std::uint16_t* bits = &moving_[std::size_t{row} * kBlockLanes];
+      if (source_row) {
+        std::memcpy(bits, memory + source_at_[n0], kBlockLanes * sizeof *bits);
+      } else {
+        for (int lane = 0; lane < lanes; ++lane) {
+          bits[lane] = model::ToBf16Operand(dtype, LoadBits(memory + source_at_[n0 + lane], bytes));
+        }
       }
+      special |= model::DecodeRow(bits, &block_[row]);
     }
     for (std::uint32_t m = 0; m < i.parts_d; ++m) {
       const std::uint32_t column = i.part_d + m;
@@ -264,12 +268,15 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
       model::BlockSums sums;
       model::SumBlock(block_.data(), &stationary_[w], static_cast<int>(used) / kDotWidth, &sums);
       std::uint8_t* psum = memory_.Psum(column);
-      const std::uint32_t slow = column_special_[column] ? ~0u : special;
-      for (int lane = 0; lane < lanes; ++lane) {
+      std::uint32_t slow = column_special_[column] ? ~0u : special;
+      // Lanes that can't go through the block: one by one, in order.
+      const auto finish_lane = [&](int lane) {
         model::ColumnSum sum;
         if ((slow >> lane & 1) != 0) {
           for (std::uint32_t r = 0; r < used; r += kDotWidth) {
-            sum.AddGroup(&moving_[std::size_t(lane) * used + r], &stationary_bits_[w + r]);
+            std::uint16_t x[kDotWidth];
+            for (int g = 0; g < kDotWidth; ++g) x[g] = moving_[(r + g) * kBlockLanes + lane];
+            sum.AddGroup(x, &stationary_bits_[w + r]);
           }
         } else {
           sum.sum = sums.sum[lane];
@@ -277,6 +284,20 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
         }
         std::uint8_t* at = psum + target_at_[n0 + lane];
         StoreBits(at, 4, sum.Finish(i.acc != 0, LoadBits(at, 4)));
+      };
+      if (!target_row || slow != 0) {
+        for (int lane = 0; lane < lanes; ++lane) finish_lane(lane);
+        continue;
+      }
+      std::uint32_t words[kBlockLanes];
+      std::uint8_t* at = psum + target_at_[n0];
+      std::memcpy(words, at, sizeof words);
+      const std::uint32_t unusual = model::FinishBlock(&sums, i.acc != 0, words);
+      std::memcpy(at, words, sizeof words);
+      if (unusual != 0) {
+        for (int lane = 0; lane < lanes; ++lane) {
+          if ((unusual >> lane & 1) != 0) finish_lane(lane);
+        }
       }
     }
   }

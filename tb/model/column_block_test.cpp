@@ -1,0 +1,91 @@
+// The block form of the array's sums against the formula itself, pattern by pattern.
+#include <catch2/catch.hpp>
+
+#include <random>
+#include <vector>
+
+#include "sim/model/column_block.hpp"
+
+namespace dither::model {
+namespace {
+
+// bf16 patterns of several tempers: any exponent, near one, a training run's spread, with zeros,
+// subnormals and, if asked, infinities and NaN.
+struct Patterns {
+  std::mt19937 random;
+  int temper;
+  std::uint16_t operator()() {
+    const std::uint32_t b = random();
+    const std::uint32_t field = temper == 0   ? b >> 16 & 0xff
+                                : temper == 1 ? 120 + (b >> 16) % 10
+                                : temper == 2 ? 90 + (b >> 16) % 60
+                                              : (b >> 16) % 3;
+    const std::uint32_t finite = field == 255 ? 254 : field;
+    if (b >> 28 == 0) return static_cast<std::uint16_t>(b & 0x8000);
+    return static_cast<std::uint16_t>((b & 0x807f) | finite << 7);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("sixteen columns at once have the bits of sixteen single columns", "[column_block]") {
+  const int temper = GENERATE(0, 1, 2, 3);
+  Patterns draw{std::mt19937(7u + temper), temper};
+  for (int trial = 0; trial < 3000; ++trial) {
+    const int rows = static_cast<int>(1 + draw.random() % 32) * kDotWidth;
+    std::vector<std::uint16_t> x(rows * kBlockLanes), w(rows);
+    for (auto& e : x) e = draw();
+    for (auto& e : w) e = draw();
+    if (trial % 5 == 0) {  // cancellation: neighbours of opposite sign
+      for (int r = 0; r + 1 < rows; r += 2) {
+        w[r + 1] = static_cast<std::uint16_t>(w[r] ^ 0x8000);
+        for (int n = 0; n < kBlockLanes; ++n) x[(r + 1) * kBlockLanes + n] = x[r * kBlockLanes + n];
+      }
+    }
+    std::vector<BlockRow> block(rows);
+    std::vector<BlockOperand> column(rows);
+    std::uint32_t special = 0;
+    for (int r = 0; r < rows; ++r) {
+      special |= DecodeRow(&x[r * kBlockLanes], &block[r]);
+      column[r] = TakeApart(w[r]);
+    }
+    REQUIRE(special == 0);
+    BlockSums sums;
+    SumBlock(block.data(), column.data(), rows / kDotWidth, &sums);
+    const bool accumulate = trial % 2 == 0;
+    std::uint32_t psum[kBlockLanes], old[kBlockLanes];
+    for (auto& p : psum) {
+      p = draw.random();
+      if (trial % 3 == 0) p = (p & 0x807fffff) | (120 + draw.random() % 12) << 23;
+      if (trial % 7 == 0) p &= 0x807fffff;
+    }
+    std::copy_n(psum, kBlockLanes, old);
+    const std::uint32_t unusual = FinishBlock(&sums, accumulate, psum);
+    for (int n = 0; n < kBlockLanes; ++n) {
+      ColumnSum one;
+      for (int r = 0; r < rows; r += kDotWidth) {
+        std::uint16_t group[kDotWidth];
+        for (int g = 0; g < kDotWidth; ++g) group[g] = x[(r + g) * kBlockLanes + n];
+        one.AddGroup(group, &w[r]);
+      }
+      REQUIRE(one.sum == sums.sum[n]);
+      REQUIRE(one.exp == sums.exp[n]);
+      const bool left = (unusual >> n & 1) != 0;
+      REQUIRE(left == (accumulate && (old[n] >> 23 & 0xff) == 0xff));
+      if (!left) {
+        INFO("lane " << n << " rows " << rows << " psum " << old[n]);
+        REQUIRE(psum[n] == one.Finish(accumulate, old[n]));
+      }
+    }
+  }
+}
+
+TEST_CASE("a row with an infinity or NaN is reported by lane", "[column_block]") {
+  std::vector<std::uint16_t> x(kBlockLanes, 0x3f80);
+  x[3] = 0x7f80;
+  x[9] = 0xffc1;
+  BlockRow row;
+  CHECK(DecodeRow(x.data(), &row) == (1u << 3 | 1u << 9));
+}
+
+}  // namespace dither::model
