@@ -1,0 +1,324 @@
+// The static checks: each documented rule by an example, the order of the rules, and the ranges
+// against an enumeration of every byte.
+#include <catch2/catch.hpp>
+
+#include <functional>
+
+#include "sim/model/check.hpp"
+#include "tb/sequencer/instructions.hpp"
+
+namespace dither {
+namespace {
+
+using isa::Dtype;
+using isa::Err;
+using isa::Queue;
+
+constexpr CheckLimits kNano = {8, 16384, 0x10000, 0x20000};
+
+constexpr std::uint8_t Code(auto e) { return static_cast<std::uint8_t>(e); }
+
+isa::EngineInstr Matmul() {
+  isa::EngineInstr i;
+  i.opcode = Code(isa::Op::kMatmul);
+  i.dtype_d = Code(Dtype::kFp32);
+  i.dtype_0 = i.dtype_1 = Code(Dtype::kBf16);
+  i.space_d = 1;
+  i.parts = 8;
+  i.parts_d = 4;
+  i.size = {16, 1, 1, 1};
+  i.str_d = {1, 0, 0, 0};
+  i.str_0 = {1, 0, 0, 0};
+  i.str_1 = {1, 0, 0, 0};
+  return i;
+}
+isa::EngineInstr Tensor() {
+  isa::EngineInstr i;
+  i.opcode = Code(isa::Op::kTensor);
+  i.func = Code(isa::VecFunc::kAdd);
+  i.dtype_d = i.dtype_0 = i.dtype_1 = Code(Dtype::kFp32);
+  i.parts = i.parts_d = 4;
+  i.part_d = i.part_0 = i.part_1 = 2;
+  i.size = {4, 3, 1, 1};
+  i.str_d = i.str_0 = i.str_1 = {1, 4, 0, 0};
+  return i;
+}
+isa::EngineInstr Reduce() {
+  isa::EngineInstr i = Tensor();
+  i.opcode = Code(isa::Op::kReduce);
+  i.func = Code(isa::RedFunc::kSum);
+  i.str_d = {0, 1, 0, 0};
+  return i;
+}
+isa::EngineInstr Act() {
+  isa::EngineInstr i = Tensor();
+  i.opcode = Code(isa::Op::kAct);
+  i.func = Code(isa::ActFunc::kRelu);
+  return i;
+}
+isa::DmaInstr Copy() {
+  isa::DmaInstr i;
+  i.opcode = Code(isa::Op::kCopy);
+  i.dtype_d = i.dtype_0 = Code(Dtype::kBf16);
+  i.size = {8, 4, 1, 1};
+  i.src_addr = 0x10000;
+  i.src_str = {2, 16, 0, 0};
+  i.dst_addr = (std::uint64_t{1} << 44) | (2 << 20) | 64;
+  i.dst_str = {2, 1 << 20, 0, 0};
+  return i;
+}
+CheckResult Check(Queue q, const isa::EngineInstr& i) {
+  return CheckInstruction(q, isa::Encode(i), kNano);
+}
+CheckResult Check(const isa::DmaInstr& i) {
+  return CheckInstruction(Queue::kDma1, isa::Encode(i), kNano);
+}
+template <typename T>
+T With(T i, const std::function<void(T&)>& change) {
+  change(i);
+  return i;
+}
+using E = isa::EngineInstr;
+using D = isa::DmaInstr;
+
+}  // namespace
+
+TEST_CASE("the examples that the other cases change are legal", "[check][smoke]") {
+  CHECK(Check(Queue::kTensor, Matmul()) == CheckResult{});
+  CHECK(Check(Queue::kVector, Tensor()) == CheckResult{});
+  CHECK(Check(Queue::kVector, Reduce()) == CheckResult{});
+  CHECK(Check(Queue::kScalar, Act()) == CheckResult{});
+  CHECK(Check(Copy()) == CheckResult{});
+}
+
+TEST_CASE("an opcode belongs to its queue", "[check][directed]") {
+  CHECK(Check(Queue::kScalar, Matmul()).err == Err::kIllegalOpcode);
+  CHECK(Check(Queue::kDma0, Tensor()).err == Err::kIllegalOpcode);
+  CHECK(Check(Queue::kTensor, isa::EngineInstr{}).err == Err::kIllegalOpcode);
+  for (const Queue q : isa::kAllQueue) {
+    CHECK(Check(q, E{.opcode = Code(isa::Op::kNop)}).err == Err::kNone);
+  }
+}
+
+TEST_CASE("a nop is free of everything but the reserved bits of its layout", "[check][directed]") {
+  isa::Encoded e{};
+  e.fill(0xff);
+  e[0] = Code(isa::Op::kNop);
+  CHECK(CheckInstruction(Queue::kVector, e, kNano).err == Err::kReservedField);
+  for (const int bit : {23, 63}) isa::SetBits(e, bit, 1, 0);
+  for (const int byte : {15, 19, 23, 27}) e[byte] = 0;
+  CHECK(CheckInstruction(Queue::kVector, e, kNano).err == Err::kNone);
+  CHECK(CheckInstruction(Queue::kDma0, e, kNano).err == Err::kReservedField);
+}
+
+TEST_CASE("functions and rounding modes have to be defined", "[check][directed]") {
+  CHECK(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.func = 1; })).err == Err::kBadFunc);
+  CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.func = 6; })).err == Err::kBadFunc);
+  CHECK(Check(Queue::kVector, With<E>(Reduce(), [](E& i) { i.func = 3; })).err == Err::kBadFunc);
+  CHECK(Check(Queue::kScalar, With<E>(Act(), [](E& i) { i.func = 2; })).err == Err::kBadFunc);
+  CHECK(Check(Queue::kScalar, With<E>(Act(), [](E& i) { i.round = 3; })).err == Err::kBadFunc);
+}
+
+TEST_CASE("dtypes have to exist and to fit operand and memory", "[check][directed]") {
+  const auto is = [](const CheckResult& r, int operand) {
+    return r == CheckResult{Err::kBadDtype, static_cast<std::uint8_t>(operand), 0};
+  };
+  CHECK(is(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.dtype_d = 7; })), 0));
+  CHECK(is(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.dtype_0 = 3; })), 1));
+  CHECK(is(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.dtype_1 = 1; })), 2));
+  CHECK(is(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.dtype_0 = 8; })), 1));
+  CHECK(is(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.dtype_d = 2, i.space_d = 1; })), 0));
+  CHECK(is(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.dtype_1 = 0; })), 2));
+  // Not read, not checked.
+  CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.dtype_1 = 0, i.src1_imm = 1; })).err == Err::kNone);
+  CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.dtype_1 = 0, i.func = 0; })).err == Err::kNone);
+  CHECK(Check(Queue::kVector, With<E>(Reduce(), [](E& i) { i.dtype_1 = 0; })).err == Err::kNone);
+  CHECK(Check(Queue::kScalar, With<E>(Act(), [](E& i) { i.dtype_1 = 0, i.src1_imm = 1; })).err == Err::kNone);
+  CHECK(is(Check(With<D>(Copy(), [](D& i) { i.dtype_d = 0; })), 0));
+  CHECK(is(Check(With<D>(Copy(), [](D& i) { i.dtype_0 = 9; })), 1));
+  CHECK(is(Check(With<D>(Copy(), [](D& i) { i.dtype_0 = 3; })), 0));
+}
+
+TEST_CASE("an operand lies in a memory that its engine reaches", "[check][directed]") {
+  const auto is = [](const CheckResult& r, int operand) {
+    return r == CheckResult{Err::kBadSpace, static_cast<std::uint8_t>(operand), 0};
+  };
+  CHECK(is(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.space_d = 0; })), 0));
+  CHECK(is(Check(Queue::kScalar, With<E>(Act(), [](E& i) { i.space_1 = 1; })), 2));
+  CHECK(Check(Queue::kScalar, With<E>(Act(), [](E& i) { i.space_1 = 1, i.src1_imm = 1; })).err == Err::kNone);
+  CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.space_1 = 1; })).err == Err::kNone);
+  CHECK(is(Check(With<D>(Copy(), [](D& i) { i.dst_addr |= std::uint64_t{2} << 44; })), 0));
+  CHECK(is(Check(With<D>(Copy(), [](D& i) { i.src_addr |= std::uint64_t{8} << 44; })), 1));
+  // A 16-bit source of matmul in PSUM already fails the check of dtypes.
+  CHECK(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.space_0 = 1; })).err == Err::kBadDtype);
+}
+
+TEST_CASE("sizes are at least one and partitions agree", "[check][directed]") {
+  for (int k = 0; k < 4; ++k) {
+    CHECK(Check(Queue::kVector, With<E>(Tensor(), [k](E& i) { i.size[k] = 0; })).err == Err::kBadSize);
+    CHECK(Check(With<D>(Copy(), [k](D& i) { i.size[k] = 0; })).err == Err::kBadSize);
+  }
+  CHECK(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.parts = 0; })).err == Err::kBadSize);
+  CHECK(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.parts_d = 0; })).err == Err::kBadSize);
+  CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.parts_d = 3; })).err == Err::kBadSize);
+}
+
+TEST_CASE("strides that have no meaning are zero", "[check][directed]") {
+  CHECK(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.str_1[2] = 1; })) ==
+        CheckResult{Err::kBadStride, 2, 0});
+  CHECK(Check(Queue::kVector, With<E>(Reduce(), [](E& i) { i.rdims = 1; })) ==
+        CheckResult{Err::kBadStride, 0, 0});
+}
+
+TEST_CASE("partitions stay inside the array and are the same where lanes are", "[check][directed]") {
+  const auto is = [](const CheckResult& r, int operand) {
+    return r == CheckResult{Err::kBadPartition, static_cast<std::uint8_t>(operand), 0};
+  };
+  CHECK(is(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.part_d = 5; })), 0));
+  CHECK(is(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.part_0 = 1; })), 1));
+  CHECK(is(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.parts = 9; })), 1));
+  CHECK(is(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.part_d = 3; })), 0));
+  CHECK(is(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.part_1 = 3; })), 2));
+  CHECK(is(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.part_1 = 5; })), 2));
+  // The range of source 1 comes before the equality of the destination.
+  CHECK(is(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.part_d = 3, i.part_1 = 5; })), 2));
+  CHECK(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.part_d = 4; })).err == Err::kNone);
+  CHECK(is(Check(With<D>(Copy(), [](D& i) { i.size[1] = 7; })), 0));
+  CHECK(Check(With<D>(Copy(), [](D& i) { i.size[1] = 6; })).err == Err::kNone);
+  CHECK(is(Check(With<D>(Copy(), [](D& i) { i.dst_str[1] = -(1 << 20); })), 0));
+  CHECK(is(Check(With<D>(Copy(), [](D& i) { i.dst_addr |= std::uint64_t{1} << 40; })), 0));
+  CHECK(is(Check(With<D>(Copy(), [](D& i) { i.src_addr = i.dst_addr, i.src_str = i.dst_str,
+                                            i.src_str[1] *= 3; })), 1));
+}
+
+TEST_CASE("addresses are multiples of the element size", "[check][directed]") {
+  CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.off_d = 2; })) ==
+        CheckResult{Err::kMisaligned, 0, 0});
+  CHECK(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.off_1 = 1; })) ==
+        CheckResult{Err::kMisaligned, 2, 0});
+  CHECK(Check(With<D>(Copy(), [](D& i) { i.src_addr += 1; })) == CheckResult{Err::kMisaligned, 1, 0});
+  CHECK(Check(With<D>(Copy(), [](D& i) { i.dst_str[3] = 1; })) == CheckResult{Err::kMisaligned, 0, 0});
+}
+
+TEST_CASE("a range error names the lowest byte if it is below, else the highest", "[check][directed]") {
+  CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.off_d = 16384 - 12 * 4 + 4; })) ==
+        CheckResult{Err::kSbufRange, 0, 16384 + 3});
+  CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.off_d = 16384 - 12 * 4; })).err == Err::kNone);
+  CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.space_0 = 1, i.off_0 = 16384; })) ==
+        CheckResult{Err::kPsumRange, 1, 16384 + 47});
+  CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.str_1 = {-1, 8000, 0, 0}; })) ==
+        CheckResult{Err::kSbufRange, 2, -12});
+  // Source 1 of matmul runs over the columns: 4 elements of 2 bytes.
+  CHECK(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.off_1 = 16384 - 8; })).err == Err::kNone);
+  CHECK(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.off_1 = 16384 - 6; })) ==
+        CheckResult{Err::kSbufRange, 2, 16384 + 1});
+  CHECK(Check(With<D>(Copy(), [](D& i) { i.src_addr = 0x20000 - 62; })) ==
+        CheckResult{Err::kDramRange, 1, 0x20001});
+  CHECK(Check(With<D>(Copy(), [](D& i) { i.src_addr = 0xfffe; })) ==
+        CheckResult{Err::kDramRange, 1, 0xfffe});
+  CHECK(Check(With<D>(Copy(), [](D& i) { i.dst_str[0] = -32; })) ==
+        CheckResult{Err::kSbufRange, 0, 64 - 7 * 32});
+  // 48 bits: 0xffff * 0x7ffffffe at each of four dimensions leaves them.
+  CHECK(Check(With<D>(Copy(), [](D& i) {
+          i.size = {0xffff, 0xffff, 0xffff, 0xffff};
+          i.src_str = {0x7ffffffe, 0x7ffffffe, 0x7ffffffe, 0x7ffffffe};
+          i.dst_addr = 0x10000;
+          i.dst_str = {};
+        })) == CheckResult{Err::kDramRange, 1,
+                           static_cast<std::int64_t>((0x10000ull + 4 * 0xfffeull * 0x7ffffffeull + 1)
+                                                     << 16) >> 16});
+}
+
+TEST_CASE("the earlier check wins", "[check][directed]") {
+  // Every rule broken, then repaired one after the other from the first to the last.
+  E i = Tensor();
+  i.opcode = 0x99, i.round = 3, i.dtype_1 = 15, i.size[3] = 0, i.part_1 = 7, i.off_0 = 1;
+  i.str_d[0] = -5;
+  isa::Encoded e = isa::Encode(i);
+  const auto err = [&] { return CheckInstruction(Queue::kVector, e, kNano).err; };
+  isa::SetBits(e, 63, 1, 1);
+  CHECK(err() == Err::kIllegalOpcode);
+  isa::SetBits(e, 0, 8, Code(isa::Op::kTensor));
+  CHECK(err() == Err::kReservedField);
+  isa::SetBits(e, 63, 1, 0);
+  CHECK(err() == Err::kBadFunc);
+  isa::SetBits(e, 60, 2, 0);
+  CHECK(err() == Err::kBadDtype);
+  isa::SetBits(e, 56, 4, 1);
+  CHECK(err() == Err::kBadSize);
+  isa::SetBits(e, 272, 16, 1);
+  CHECK(err() == Err::kBadPartition);
+  isa::SetBits(e, 112, 8, 2);
+  CHECK(err() == Err::kMisaligned);
+  isa::SetBits(e, 160, 24, 0);
+  CHECK(err() == Err::kSbufRange);
+  isa::SetBits(e, 288, 16, 1);
+  CHECK(err() == Err::kNone);
+}
+
+TEST_CASE("what passes the checks touches only bytes that exist", "[check][random]") {
+  const auto seed = GENERATE(range(1u, 9u));
+  CAPTURE(seed);
+  const CheckLimits limits = {8, 16384, 0x10000, 0x14000};
+  tb::InstructionGenerator gen(seed, limits);
+  int legal = 0, outside = 0;
+  for (int n = 0; n < 4000; ++n) {
+    const Queue q = isa::kAllQueue[n % 5];
+    const isa::Encoded e = gen.Mutated(q);
+    const CheckResult r = CheckInstruction(q, e, limits);
+    const bool range = r.err == Err::kSbufRange || r.err == Err::kPsumRange ||
+                       r.err == Err::kDramRange || r.err == Err::kBadPartition;
+    if ((r.err != Err::kNone && !range) || e[0] == Code(isa::Op::kNop)) continue;
+    const bool dma = n % 5 >= 3;
+    const isa::EngineInstr i = isa::DecodeEngineInstr(e);
+    const isa::DmaInstr d = isa::DecodeDmaInstr(e);
+    const auto& size = dma ? d.size : i.size;
+    if (std::uint64_t{size[0]} * size[1] * size[2] * size[3] > 20000) continue;
+    // Every element of one operand: (partition offset, first byte) as far as they concern ranges.
+    bool inside = true;
+    const auto walk = [&](const std::array<std::uint16_t, 4>& n4, auto visit) {
+      for (int a = 0; a < n4[3]; ++a)
+        for (int b = 0; b < n4[2]; ++b)
+          for (int c = 0; c < n4[1]; ++c)
+            for (int x = 0; x < n4[0]; ++x) visit(std::array<std::int64_t, 4>{x, c, b, a});
+    };
+    if (dma) {
+      const std::int64_t bytes = isa::DtypeBytes(static_cast<Dtype>(d.dtype_d));
+      for (const auto& [addr, str] : {std::pair{d.dst_addr, d.dst_str}, {d.src_addr, d.src_str}}) {
+        const bool sbuf = (addr >> 44) == 1;
+        walk(d.size, [&, addr = addr, str = str](const auto& k) {
+          std::int64_t byte = sbuf ? addr & 0xfffff : addr, part = (addr >> 20) & 0xffffff;
+          for (int m = 0; m < 4; ++m) {
+            const std::int64_t low = (static_cast<std::int64_t>(str[m]) << 44) >> 44;
+            byte += k[m] * (sbuf ? low : str[m]);
+            part += k[m] * ((str[m] - low) >> 20);
+          }
+          if (sbuf) inside &= part >= 0 && part < 8 && byte >= 0 && byte + bytes <= 16384;
+          else inside &= byte >= 0x10000 && byte + bytes <= 0x14000;
+        });
+      }
+    } else {
+      if (r.err == Err::kBadPartition) continue;
+      const bool matmul = q == Queue::kTensor;
+      const auto operand = [&](std::uint8_t dtype, std::uint32_t off, const auto& str, const auto& n4) {
+        const std::int64_t bytes = isa::DtypeBytes(static_cast<Dtype>(dtype));
+        walk(n4, [&](const auto& k) {
+          std::int64_t at = off;
+          for (int m = 0; m < 4; ++m) at += bytes * k[m] * str[m];
+          inside &= at >= 0 && at + bytes <= 16384;
+        });
+      };
+      operand(i.dtype_d, i.off_d, i.str_d, i.size);
+      operand(i.dtype_0, i.off_0, i.str_0, i.size);
+      const std::array<std::uint16_t, 4> columns = {i.parts_d, 1, 1, 1};
+      if (ReadsSource1(i)) operand(i.dtype_1, i.off_1, i.str_1, matmul ? columns : i.size);
+    }
+    ++(inside ? legal : outside);
+    CAPTURE(n, isa::Name(q), isa::Name(r.err));
+    REQUIRE(inside == (r.err == Err::kNone));
+  }
+  CHECK(legal > 500);
+  CHECK(outside > 200);
+}
+
+}  // namespace dither
