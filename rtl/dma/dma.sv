@@ -13,7 +13,7 @@ module dma #(
   parameter  int unsigned SbufBytes = dither_pkg::SbufBytesOf(Rows),  // bytes of a partition
   parameter  int unsigned AxiBits   = dither_pkg::AxiBitsOf(Rows),    // 128, 256 or 512
   parameter  int unsigned MaxBurst  = 16,                             // beats, a power of two, burst <= 4 KiB
-  parameter  int unsigned MaxReads  = 16,                             // bursts outstanding, a power of two
+  parameter  int unsigned MaxReads  = 32,                             // bursts outstanding, a power of two
   parameter  int unsigned MaxWrites = 16,                             // bursts outstanding, a power of two
   localparam int unsigned Beat      = AxiBits / 8,                    // derived
   localparam int unsigned ChunkW    = $clog2(SbufBytes / Beat)        // derived
@@ -71,7 +71,8 @@ module dma #(
   localparam int unsigned AvailW = $clog2(Beat * (Beats + 3));
   localparam int unsigned RdW    = $clog2(MaxReads);
   localparam int unsigned WrW    = $clog2(MaxWrites);
-  localparam int unsigned JobW   = 1 + 44 + BlockW + 1;  // last of its copy, address, bytes
+  localparam int unsigned PageW  = 44 - BeatW;             // a beat's address
+  localparam int unsigned JobW   = 1 + BeatW + BlockW + 1;  // last of its copy, first byte, bytes
   localparam int unsigned Inside = 4;
   if (AxiBits != 128 && AxiBits != 256 && AxiBits != 512) begin : gen_bad_bits
     $error("dma: AxiBits must be 128, 256 or 512");
@@ -89,6 +90,7 @@ module dma #(
   logic [2:0]  esize, inside_q, read_q;
   logic        is_nop, nop_q, accept, load, src_ready, clear, drained;
   logic        read_err_q, write_err_q, late_q, late_err_q, kill, abort, report, expire, wd_hit;
+  logic        read_fault, write_fault, look;
   logic        unused_instr;
 
   assign instr  = instr_i;
@@ -155,12 +157,13 @@ module dma #(
     .seg_valid_o(d_valid), .seg_ready_i(d_take), .seg_sbuf_o(d_sbuf), .seg_addr_o(d_addr),
     .seg_len_o(d_len), .seg_last_o(d_last));
 
-  // ---- reads: rd_mem remembers the bursts between rd_r_q (answering) and rd_w_q (next to ask)
+  // ---- reads: rd_mem remembers the bursts between rd_r_q (answering) and rd_w_q (next to ask);
+  // their addresses are needed only for errors and lie in an SRAM, read by read_fault and look
   logic [JobW-1:0]  rd_mem [MaxReads];
   logic [JobW-1:0]  rd_job;
   logic [RdW:0]     rd_w_q, rd_r_q;
   logic             rd_none, ar_take, ar_valid_q, r_first_q, r_fire, r_push, r_end;
-  logic [43:0]      ar_addr_q, rd_addr;
+  logic [PageW-1:0] ar_addr_q, rd_addr;
   logic [7:0]       ar_len_q;
   logic [BlockW:0]  r_left_q, r_left;
   logic [BeatW-1:0] r_off;
@@ -181,8 +184,7 @@ module dma #(
   assign ar_take = s_valid && !s_sbuf && !kill && rd_w_q != {~rd_r_q[RdW], rd_r_q[RdW-1:0]}
                    && (!ar_valid_q || ar_ready_i);
   assign rd_job  = rd_mem[rd_r_q[RdW-1:0]];
-  assign rd_addr = rd_job[BlockW+1 +: 44];
-  assign r_off   = r_first_q ? rd_addr[BeatW-1:0] : '0;
+  assign r_off   = r_first_q ? rd_job[BlockW+1 +: BeatW] : '0;
   assign r_left  = r_first_q ? rd_job[BlockW:0] : r_left_q;
   assign r_room  = (BeatW+1)'(Beat) - (BeatW+1)'(r_off);
   assign r_end   = r_left <= (BlockW+1)'(r_room);
@@ -192,7 +194,7 @@ module dma #(
   assign r_fire    = r_valid_i && r_ready_o;
   assign r_push    = r_fire && !kill && !r_resp_i[1];
   assign ar_valid_o = ar_valid_q;
-  assign ar_addr_o  = ar_addr_q;
+  assign ar_addr_o  = {ar_addr_q, BeatW'(0)};
   assign ar_len_o   = ar_len_q;
 
   // SBUF is read when no burst is on its way (order) and its chunk, which can't wait, has a place.
@@ -218,8 +220,8 @@ module dma #(
   end
   always_ff @(posedge clk_i) begin
     if (ar_take) begin
-      rd_mem[rd_w_q[RdW-1:0]] <= {s_last, s_addr, s_len};
-      ar_addr_q               <= {s_addr[43:BeatW], BeatW'(0)};
+      rd_mem[rd_w_q[RdW-1:0]] <= {s_last, s_addr[BeatW-1:0], s_len};
+      ar_addr_q               <= s_addr[43:BeatW];
       ar_len_q                <= BurstLen(s_addr[BeatW-1:0], s_len);
     end
     if (r_fire) r_left_q <= r_left - (BlockW+1)'(r_len);
@@ -229,6 +231,11 @@ module dma #(
       got_last_q <= s_last;
     end
   end
+
+  sram_1r1w #(.Depth(MaxReads), .Lanes(1), .Width(PageW)) u_read_addr (
+    .clk_i,
+    .re_i(read_fault || (look && !read_err_q && !write_err_q)), .raddr_i(rd_r_q[RdW-1:0]), .rdata_o(rd_addr),
+    .we_i(ar_take), .waddr_i(rd_w_q[RdW-1:0]), .lanes_i(1'b1), .wdata_i(s_addr[43:BeatW]));
 
   // ---- the stream
   logic               in_valid, in_last, out_want, out_avail, out_take, out_last;
@@ -254,8 +261,7 @@ module dma #(
   logic [WrW:0]     wr_w_q, wr_d_q, wr_b_q;
   logic             wr_none, wr_data, aw_take, aw_valid_q, w_first_q, w_fire, w_end, b_fire;
   logic             ended_q, hold, dst_go;
-  logic [43:0]      aw_addr_q;
-  logic [43:BeatW]  b_addr;
+  logic [PageW-1:0] aw_addr_q, wr_addr;
   logic [7:0]       aw_len_q;
   logic [BlockW:0]  w_left_q, w_left;
   logic [BeatW-1:0] w_off;
@@ -284,7 +290,7 @@ module dma #(
   assign out_take   = w_fire || (d_sbuf && d_take);
 
   assign aw_valid_o = aw_valid_q;
-  assign aw_addr_o  = aw_addr_q;
+  assign aw_addr_o  = {aw_addr_q, BeatW'(0)};
   assign aw_len_o   = aw_len_q;
   assign w_valid_o  = wr_data && out_avail;
   assign w_data_o   = out_data;
@@ -293,7 +299,6 @@ module dma #(
   assign w_fire     = w_valid_o && w_ready_i;
   assign b_ready_o  = 1'b1;
   assign b_fire     = b_valid_i && !wr_none;
-  assign b_addr     = wr_mem[wr_b_q[WrW-1:0]][JobW-2:BlockW+1+BeatW];
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
@@ -317,12 +322,17 @@ module dma #(
   end
   always_ff @(posedge clk_i) begin
     if (aw_take) begin
-      wr_mem[wr_w_q[WrW-1:0]] <= {d_last, d_addr, d_len};
-      aw_addr_q               <= {d_addr[43:BeatW], BeatW'(0)};
+      wr_mem[wr_w_q[WrW-1:0]] <= {d_last, d_addr[BeatW-1:0], d_len};
+      aw_addr_q               <= d_addr[43:BeatW];
       aw_len_q                <= BurstLen(d_addr[BeatW-1:0], d_len);
     end
     if (w_fire) w_left_q <= w_left - (BlockW+1)'(w_len);
   end
+
+  sram_1r1w #(.Depth(MaxWrites), .Lanes(1), .Width(PageW)) u_write_addr (
+    .clk_i,
+    .re_i(write_fault || (look && !write_err_q)), .raddr_i(wr_b_q[WrW-1:0]), .rdata_o(wr_addr),
+    .we_i(aw_take), .waddr_i(wr_w_q[WrW-1:0]), .lanes_i(1'b1), .wdata_i(d_addr[43:BeatW]));
 
   // ---- SBUF port: a write goes first, it makes room
   assign sbuf_req_o   = sbuf_read || sbuf_write;
@@ -333,9 +343,7 @@ module dma #(
   assign sbuf_wbe_o   = out_strb;
 
   // ---- retiring, errors
-  logic        copied, read_fault, write_fault, read_end;
-  logic [7:0]  cause_q;
-  logic [47:0] fault_q;
+  logic copied, read_end, wd_seen_q;
 
   assign copied   = ended_q && wr_none && !write_err_q && !late_q;
   assign read_end = in_valid && in_last;
@@ -349,16 +357,18 @@ module dma #(
   assign report      = abort && !late_q && drained;
   // Silent memory: report now, then stay closed until all that is late has come (late_q). An
   // instruction that arrives meanwhile gets the same chance of watchdog_i cycles.
-  assign expire      = wd_hit && !late_q && !report && !copied;
+  assign expire      = wd_hit && wd_seen_q && !late_q && !report && !copied;
   assign clear       = report || expire;
   assign done_o      = copied || nop_q;
   assign err_o       = report || expire || late_err_q;
+  // The watchdog looks up the oldest bursts in its first cycle; those being written are older.
+  assign look = wd_hit && !wd_seen_q;
   always_comb begin
     err_cause_o = dither_pkg::ErrWatchdog;
-    err_addr_o  = {4'd0, rd_none ? {b_addr, BeatW'(0)} : {rd_addr[43:BeatW], BeatW'(0)}};
+    err_addr_o  = {4'd0, wr_none ? rd_addr : wr_addr, BeatW'(0)};
     if (abort && !late_q && !late_err_q) begin
-      err_cause_o = cause_q;
-      err_addr_o  = fault_q;
+      err_cause_o = write_err_q ? dither_pkg::ErrAxiWrite : dither_pkg::ErrAxiRead;
+      err_addr_o  = {4'd0, write_err_q ? wr_addr : rd_addr, BeatW'(0)};
     end
   end
 
@@ -391,16 +401,6 @@ module dma #(
       end
     end
   end
-  always_ff @(posedge clk_i) begin
-    if (write_fault) begin
-      cause_q <= dither_pkg::ErrAxiWrite;
-      fault_q <= {4'd0, b_addr, BeatW'(0)};
-    end else if (read_fault) begin
-      cause_q <= dither_pkg::ErrAxiRead;
-      fault_q <= {4'd0, rd_addr[43:BeatW], BeatW'(0)};
-    end
-  end
-
   // Only the upper bit tells an error from a success.
   logic unused_resp;
   assign unused_resp = r_resp_i[0] ^ b_resp_i[0];
@@ -417,6 +417,10 @@ module dma #(
     else if (!waiting || moved || watchdog_i == '0 || clear || (accept && late_q)) begin
       if (wd_q != '0) wd_q <= '0;
     end else if (!wd_hit) wd_q <= wd_q + 32'd1;
+  end
+  always_ff @(posedge clk_i or negedge rst_ni) begin
+    if (!rst_ni) wd_seen_q <= 1'b0;
+    else wd_seen_q <= wd_hit;
   end
 
   assign stall_o = sbuf_req_o && !sbuf_gnt_i;
