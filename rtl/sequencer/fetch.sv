@@ -1,8 +1,8 @@
 // Instruction fetch of all queues: one AXI read master, a prefetch FIFO of 16 instructions a queue.
 //
-//   rings (csr) --> round robin --> [AR] ..memory.. R --> FIFO of the queue --> [SRAM output] --> sequencer
+//   rings (csr) --> round robin --> [AR] ..memory.. R --> FIFO of the queue --> [out] --> sequencer
 //
-// Timing  bursts of up to 4 instructions, one decision in two cycles, 4 bursts outstanding, in order.
+// Timing  bursts of up to 4 instructions, one decided in two cycles, 4 outstanding, in order.
 //         R is never stalled: a burst reserves its place. An instruction leaves in any cycle.
 // A burst never crosses 4 KiB, the ring's end or TAIL. What is outside the DRAM window is not read.
 // Test    tb/sequencer/front_end_test.cpp

@@ -1,4 +1,4 @@
-// The front end of the core: registers, instruction fetch, semaphores and a sequencer for each queue.
+// The front end of the core: registers, instruction fetch, semaphores, a sequencer for each queue.
 //
 //   AXI4-Lite --> csr --> sequencer x5 --> engines          AXI4 reads <-- fetch --> sequencers
 //                  |          |  semaphores  |

@@ -1,8 +1,8 @@
-// The front half of one queue: check, wait for a semaphore, dispatch to the engine, retire in order.
+// One queue: check, wait for a semaphore, dispatch to the engine, retire in order.
 //
-//   fetch --> check (beside the wait and work of earlier ones) --> [next] --> engine --> [4 inside] --> retire
+//   fetch --> check (while earlier ones wait and work) --> [next] --> engine --> [inside] --> retire
 //
-// Timing  at best one instruction in two cycles; checks of up to 16 cycles hide behind earlier work.
+// Timing  at best one instruction in two cycles; a check of 16 cycles hides behind earlier work.
 //         done to signal, HEAD and interrupt: the same cycle when the semaphore port is free.
 // An offer to the engine is withdrawn only when the queue stops (error, reset).
 // Test    tb/sequencer/front_end_test.cpp

@@ -1,4 +1,4 @@
-// The registers alone: every address, access kind and strobe, both handshake orders, counters, windows.
+// The registers alone: every address and strobe, both handshake orders, counters and windows.
 #include <catch2/catch.hpp>
 
 #include <array>

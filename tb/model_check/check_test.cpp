@@ -127,13 +127,17 @@ TEST_CASE("dtypes have to exist and to fit operand and memory", "[check][directe
   CHECK(is(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.dtype_0 = 3; })), 1));
   CHECK(is(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.dtype_1 = 1; })), 2));
   CHECK(is(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.dtype_0 = 8; })), 1));
-  CHECK(is(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.dtype_d = 2, i.space_d = 1; })), 0));
+  CHECK(
+      is(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.dtype_d = 2, i.space_d = 1; })), 0));
   CHECK(is(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.dtype_1 = 0; })), 2));
   // Not read, not checked.
-  CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.dtype_1 = 0, i.src1_imm = 1; })).err == Err::kNone);
-  CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.dtype_1 = 0, i.func = 0; })).err == Err::kNone);
+  CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.dtype_1 = 0, i.src1_imm = 1; })).err ==
+        Err::kNone);
+  CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.dtype_1 = 0, i.func = 0; })).err ==
+        Err::kNone);
   CHECK(Check(Queue::kVector, With<E>(Reduce(), [](E& i) { i.dtype_1 = 0; })).err == Err::kNone);
-  CHECK(Check(Queue::kScalar, With<E>(Act(), [](E& i) { i.dtype_1 = 0, i.src1_imm = 1; })).err == Err::kNone);
+  CHECK(Check(Queue::kScalar, With<E>(Act(), [](E& i) { i.dtype_1 = 0, i.src1_imm = 1; })).err ==
+        Err::kNone);
   CHECK(is(Check(With<D>(Copy(), [](D& i) { i.dtype_d = 0; })), 0));
   CHECK(is(Check(With<D>(Copy(), [](D& i) { i.dtype_0 = 9; })), 1));
   CHECK(is(Check(With<D>(Copy(), [](D& i) { i.dtype_0 = 3; })), 0));
@@ -145,17 +149,20 @@ TEST_CASE("an operand lies in a memory that its engine reaches", "[check][direct
   };
   CHECK(is(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.space_d = 0; })), 0));
   CHECK(is(Check(Queue::kScalar, With<E>(Act(), [](E& i) { i.space_1 = 1; })), 2));
-  CHECK(Check(Queue::kScalar, With<E>(Act(), [](E& i) { i.space_1 = 1, i.src1_imm = 1; })).err == Err::kNone);
+  CHECK(Check(Queue::kScalar, With<E>(Act(), [](E& i) { i.space_1 = 1, i.src1_imm = 1; })).err ==
+        Err::kNone);
   CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.space_1 = 1; })).err == Err::kNone);
   CHECK(is(Check(With<D>(Copy(), [](D& i) { i.dst_addr |= std::uint64_t{2} << 44; })), 0));
   CHECK(is(Check(With<D>(Copy(), [](D& i) { i.src_addr |= std::uint64_t{8} << 44; })), 1));
   // A 16-bit source of matmul in PSUM already fails the check of dtypes.
-  CHECK(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.space_0 = 1; })).err == Err::kBadDtype);
+  CHECK(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.space_0 = 1; })).err ==
+        Err::kBadDtype);
 }
 
 TEST_CASE("sizes are at least one and partitions agree", "[check][directed]") {
   for (int k = 0; k < 4; ++k) {
-    CHECK(Check(Queue::kVector, With<E>(Tensor(), [k](E& i) { i.size[k] = 0; })).err == Err::kBadSize);
+    CHECK(Check(Queue::kVector, With<E>(Tensor(), [k](E& i) { i.size[k] = 0; })).err ==
+          Err::kBadSize);
     CHECK(Check(With<D>(Copy(), [k](D& i) { i.size[k] = 0; })).err == Err::kBadSize);
   }
   CHECK(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.parts = 0; })).err == Err::kBadSize);
@@ -170,7 +177,8 @@ TEST_CASE("strides that have no meaning are zero", "[check][directed]") {
         CheckResult{Err::kBadStride, 0, 0});
 }
 
-TEST_CASE("partitions stay inside the array and are the same where lanes are", "[check][directed]") {
+TEST_CASE("partitions stay inside the array and are the same where lanes are",
+          "[check][directed]") {
   const auto is = [](const CheckResult& r, int operand) {
     return r == CheckResult{Err::kBadPartition, static_cast<std::uint8_t>(operand), 0};
   };
@@ -196,20 +204,25 @@ TEST_CASE("addresses are multiples of the element size", "[check][directed]") {
         CheckResult{Err::kMisaligned, 0, 0});
   CHECK(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.off_1 = 1; })) ==
         CheckResult{Err::kMisaligned, 2, 0});
-  CHECK(Check(With<D>(Copy(), [](D& i) { i.src_addr += 1; })) == CheckResult{Err::kMisaligned, 1, 0});
-  CHECK(Check(With<D>(Copy(), [](D& i) { i.dst_str[3] = 1; })) == CheckResult{Err::kMisaligned, 0, 0});
+  CHECK(Check(With<D>(Copy(), [](D& i) { i.src_addr += 1; })) ==
+        CheckResult{Err::kMisaligned, 1, 0});
+  CHECK(Check(With<D>(Copy(), [](D& i) { i.dst_str[3] = 1; })) ==
+        CheckResult{Err::kMisaligned, 0, 0});
 }
 
-TEST_CASE("a range error names the lowest byte if it is below, else the highest", "[check][directed]") {
+TEST_CASE("a range error names the lowest byte if it is below, else the highest",
+          "[check][directed]") {
   CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.off_d = 16384 - 12 * 4 + 4; })) ==
         CheckResult{Err::kSbufRange, 0, 16384 + 3});
-  CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.off_d = 16384 - 12 * 4; })).err == Err::kNone);
+  CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.off_d = 16384 - 12 * 4; })).err ==
+        Err::kNone);
   CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.space_0 = 1, i.off_0 = 16384; })) ==
         CheckResult{Err::kPsumRange, 1, 16384 + 47});
   CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.str_1 = {-1, 8000, 0, 0}; })) ==
         CheckResult{Err::kSbufRange, 2, -12});
   // Source 1 of matmul runs over the columns: 4 elements of 2 bytes.
-  CHECK(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.off_1 = 16384 - 8; })).err == Err::kNone);
+  CHECK(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.off_1 = 16384 - 8; })).err ==
+        Err::kNone);
   CHECK(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.off_1 = 16384 - 6; })) ==
         CheckResult{Err::kSbufRange, 2, 16384 + 1});
   CHECK(Check(With<D>(Copy(), [](D& i) { i.src_addr = 0x20000 - 62; })) ==
@@ -219,14 +232,17 @@ TEST_CASE("a range error names the lowest byte if it is below, else the highest"
   CHECK(Check(With<D>(Copy(), [](D& i) { i.dst_str[0] = -32; })) ==
         CheckResult{Err::kSbufRange, 0, 64 - 7 * 32});
   // 48 bits: 0xffff * 0x7ffffffe at each of four dimensions leaves them.
-  CHECK(Check(With<D>(Copy(), [](D& i) {
-          i.size = {0xffff, 0xffff, 0xffff, 0xffff};
-          i.src_str = {0x7ffffffe, 0x7ffffffe, 0x7ffffffe, 0x7ffffffe};
-          i.dst_addr = 0x10000;
-          i.dst_str = {};
-        })) == CheckResult{Err::kDramRange, 1,
-                           static_cast<std::int64_t>((0x10000ull + 4 * 0xfffeull * 0x7ffffffeull + 1)
-                                                     << 16) >> 16});
+  CHECK(
+      Check(With<D>(Copy(),
+                    [](D& i) {
+                      i.size = {0xffff, 0xffff, 0xffff, 0xffff};
+                      i.src_str = {0x7ffffffe, 0x7ffffffe, 0x7ffffffe, 0x7ffffffe};
+                      i.dst_addr = 0x10000;
+                      i.dst_str = {};
+                    })) ==
+      CheckResult{
+          Err::kDramRange, 1,
+          static_cast<std::int64_t>((0x10000ull + 4 * 0xfffeull * 0x7ffffffeull + 1) << 16) >> 16});
 }
 
 TEST_CASE("the earlier check wins", "[check][directed]") {
@@ -300,7 +316,8 @@ TEST_CASE("what passes the checks touches only bytes that exist", "[check][rando
     } else {
       if (r.err == Err::kBadPartition) continue;
       const bool matmul = q == Queue::kTensor;
-      const auto operand = [&](std::uint8_t dtype, std::uint32_t off, const auto& str, const auto& n4) {
+      const auto operand = [&](std::uint8_t dtype, std::uint32_t off, const auto& str,
+                               const auto& n4) {
         const std::int64_t bytes = isa::DtypeBytes(static_cast<Dtype>(dtype));
         walk(n4, [&](const auto& k) {
           std::int64_t at = off;

@@ -120,7 +120,8 @@ class FrontEnd {
     return isa::kCsrQueueBase + isa::kCsrQueueStride * static_cast<std::uint32_t>(queue) + offset;
   }
   static std::uint32_t Count(int queue, std::uint32_t offset) {
-    return isa::kCsrCounterBase + isa::kCsrCounterStride * static_cast<std::uint32_t>(queue) + offset;
+    return isa::kCsrCounterBase + isa::kCsrCounterStride * static_cast<std::uint32_t>(queue) +
+           offset;
   }
   isa::QueueState State(int queue) {
     return static_cast<isa::QueueState>(Read(Reg(queue, isa::kCsrQueueStatus)) & 3);
@@ -139,7 +140,8 @@ class FrontEnd {
   }
   void Ring(int queue, std::uint64_t base, std::uint32_t size) {
     REQUIRE(Write(Reg(queue, isa::kCsrQueueBaseLo), static_cast<std::uint32_t>(base)) == kOkay);
-    REQUIRE(Write(Reg(queue, isa::kCsrQueueBaseHi), static_cast<std::uint32_t>(base >> 32)) == kOkay);
+    REQUIRE(Write(Reg(queue, isa::kCsrQueueBaseHi), static_cast<std::uint32_t>(base >> 32)) ==
+            kOkay);
     REQUIRE(Write(Reg(queue, isa::kCsrQueueSize), size) == kOkay);
     base_[queue] = base;
     size_[queue] = size;

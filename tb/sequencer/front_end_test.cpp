@@ -123,7 +123,8 @@ TEST_CASE("a warm queue of 16-cycle instructions never starves at 100 cycles of 
   for (int n = 0; n < queues; ++n) REQUIRE(f.Wait(used[n]) == QueueState::kIdle);
   for (int n = 0; n < queues; ++n) {
     const int q = used[n];
-    const std::uint64_t cycles = f.retire_cycle[FrontEnd::Key(q, 199)] - f.start_cycle[FrontEnd::Key(q, 0)];
+    const std::uint64_t cycles =
+        f.retire_cycle[FrontEnd::Key(q, 199)] - f.start_cycle[FrontEnd::Key(q, 0)];
     CHECK(cycles <= 200 * 16 + 4);
     // The first instructions: a queue may find all four bursts taken by the other one.
     CHECK(f.Read(FrontEnd::Count(q, isa::kCsrCounterWaitFetch)) < 130u * queues);

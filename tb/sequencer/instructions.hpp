@@ -73,7 +73,8 @@ class InstructionGenerator {
     if (last < first) return 0;
     if (Below(4) == 0) return static_cast<std::uint32_t>(first);
     if (Below(3) == 0) return static_cast<std::uint32_t>(last);
-    return static_cast<std::uint32_t>(first + Below((last - first) / esize + 1) * std::int64_t{esize});
+    return static_cast<std::uint32_t>(first +
+                                      Below((last - first) / esize + 1) * std::int64_t{esize});
   }
   std::uint32_t Offset(const std::array<std::uint16_t, 4>& size,
                        const std::array<std::int16_t, 4>& str, std::uint8_t dtype, bool psum) {
@@ -239,9 +240,15 @@ class InstructionGenerator {
       case 15: i.part_0 = Bits(1) ? Bits(8) : i.part_0 + 1; break;
       case 16: i.part_1 = Bits(1) ? Bits(8) : i.part_1 + 1; break;
       case 17: i.part_d = i.part_0 = i.part_1 = Bits(5); break;
-      case 18: i.str_d[dim] = static_cast<std::int16_t>(Bits(1) ? Size16() : i.str_d[dim] + delta); break;
-      case 19: i.str_0[dim] = static_cast<std::int16_t>(Bits(1) ? Size16() : i.str_0[dim] + delta); break;
-      case 20: i.str_1[dim] = static_cast<std::int16_t>(Bits(1) ? Size16() : i.str_1[dim] + delta); break;
+      case 18:
+        i.str_d[dim] = static_cast<std::int16_t>(Bits(1) ? Size16() : i.str_d[dim] + delta);
+        break;
+      case 19:
+        i.str_0[dim] = static_cast<std::int16_t>(Bits(1) ? Size16() : i.str_0[dim] + delta);
+        break;
+      case 20:
+        i.str_1[dim] = static_cast<std::int16_t>(Bits(1) ? Size16() : i.str_1[dim] + delta);
+        break;
       case 21: i.off_d = (Bits(1) ? Bits(24) : i.off_d + delta) & 0xffffff; break;
       case 22: i.off_0 = (Bits(1) ? Bits(24) : i.off_0 + delta) & 0xffffff; break;
       default: i.off_1 = (Bits(1) ? Bits(24) : i.off_1 + delta) & 0xffffff; break;
