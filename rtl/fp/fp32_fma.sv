@@ -4,7 +4,7 @@
 //
 // Timing  res_o holds the result after three enabled cycles, one operation per enabled cycle;
 //         en_i low freezes the whole pipe. No valid bits: the caller keeps them.
-// Model   sim/model/fp32.hpp, Fp32Fma, Fp32Mul, Fp32Add, Fp32Sub        Test  tb/fp/fp32_fma_test.cpp
+// Model   sim/model/fp32.hpp, Fp32Fma, Mul, Add, Sub        Test  tb/fp/fp32_fma_test.cpp
 `default_nettype none
 module fp32_fma (
   input  logic        clk_i,

@@ -5,7 +5,7 @@
 // The sum is fixed-point, slides to the largest exponent seen and rounds once at the end, so one
 // element enters per cycle; fp32.hpp defines it. op_i may change only together with first_i.
 // Timing  an element given with en_i in cycle t is part of res_o from cycle t+2 on.
-// Model   sim/model/fp32.hpp, SumAccumulator, ExtremeAccumulator        Test  tb/fp/sum_acc_test.cpp
+// Model   sim/model/fp32.hpp, SumAccumulator        Test  tb/fp/sum_acc_test.cpp
 `default_nettype none
 module sum_acc (
   input  logic        clk_i,

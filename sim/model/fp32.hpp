@@ -157,7 +157,8 @@ class SumAccumulator {
     const auto term =
         static_cast<std::int64_t>((static_cast<std::uint64_t>(part.significand) << 16) >> x_shift);
     const auto kept = static_cast<std::uint64_t>(sum_ >> sum_shift);  // unsigned: wraps, not UB
-    sum_ = static_cast<std::int64_t>(kept + static_cast<std::uint64_t>(part.negative ? -term : term));
+    const auto added = static_cast<std::uint64_t>(part.negative ? -term : term);
+    sum_ = static_cast<std::int64_t>(kept + added);
     exponent_ = next;
   }
 

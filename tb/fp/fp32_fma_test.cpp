@@ -116,7 +116,8 @@ Operation RandomOperation(std::mt19937_64& rng, int turn) {
     default:  // significands of few ones, so that ties and exact results happen
       o.a &= 0xfff80000 >> ((more >> 40) % 4);
       o.b &= 0xfff00000;
-      o.c = (o.c & 0x80070000) | (((o.a >> 23) + (o.b >> 23) - 127 + (more >> 44) % 50) & 0xff) << 23;
+      o.c = (o.c & 0x80070000) |
+            (((o.a >> 23) + (o.b >> 23) - 127 + (more >> 44) % 50) & 0xff) << 23;
       break;
   }
   return o;

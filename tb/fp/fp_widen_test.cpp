@@ -49,7 +49,8 @@ TEST_CASE("int32 of every length widens with the model's rounding", "[fp_widen]"
   const auto int32 = static_cast<std::uint32_t>(dither::Dtype::kInt32);
   for (int i = 0; i < 4000000; ++i) {
     std::uint32_t bits = rng();
-    if ((i & 1) != 0) bits = static_cast<std::uint32_t>(static_cast<std::int32_t>(bits) >> (i % 31));
+    const auto number = static_cast<std::int32_t>(bits);
+    if ((i & 1) != 0) bits = static_cast<std::uint32_t>(number >> (i % 31));
     if ((i & 6) == 6) bits = (bits & 0xffffff00) | (std::uint32_t{1} << (i % 9));  // near ties
     if (!widener.Agrees(int32, bits)) FAIL(std::hex << bits);
   }
