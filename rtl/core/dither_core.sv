@@ -113,7 +113,8 @@ module dither_core #(
   );
 
   // SBUF word ports
-  logic te_x_req, te_x_gnt, te_w_req, te_w_gnt, ve_0_req, ve_0_gnt, ve_1_req, ve_1_gnt, se_0_req, se_0_gnt, se_1_req, se_1_gnt, ve_w_req, ve_w_gnt, se_w_req, se_w_gnt;
+  logic te_x_req, te_x_gnt, te_w_req, te_w_gnt, ve_0_req, ve_0_gnt, ve_1_req, ve_1_gnt, se_0_req, se_0_gnt,
+    se_1_req, se_1_gnt, ve_w_req, ve_w_gnt, se_w_req, se_w_gnt;
   logic [WordW-1:0] te_x_addr, te_w_addr, ve_0_addr, ve_1_addr, se_0_addr, se_1_addr, ve_w_addr, se_w_addr;
   logic [64*Rows-1:0] te_x_data, te_w_data, ve_0_data, ve_1_data, se_0_data, se_1_data, ve_w_data, se_w_data;
   logic [Rows-1:0] ve_w_lanes, se_w_lanes;

@@ -1,6 +1,6 @@
 // Foot of an array column: adds the column's sum to the PSUM word (or to zero) and rounds to fp32 once.
 //
-//   sum ─ magnitude ─[1]─ normalise ─[2]─ align with psum ─[3]─ add ─[4]─ normalise, round ─[5]─ fp32
+//   sum -- magnitude --[1]-- normalise --[2]-- align with psum --[3]-- add --[4]-- normalise, round --[5]-- fp32
 //
 // Timing  five cycles; en_i[k] moves data into register k+1; psum_i is read with en_i[2].
 // Model   sim/model/column_sum.hpp (Finish)      Test  tb/tensor/pe_array_test.cpp

@@ -1,0 +1,171 @@
+# Dither: every entry point. `make` lists the verbs; options are variables, e.g. `make sim CONFIG=nano`.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# ------------------------------------------------------------------------------------------ options
+CONFIG  ?= tiny
+SEED    ?= 1
+TRACE   ?= 0
+THREADS ?= 1
+BACKEND ?= rtl
+IMAGES  ?= 1000
+IMAGE   ?=
+DATASET ?= auto
+LIB     ?=
+BLOCKS  ?= all
+JOBS    ?= $(shell nproc)
+FILTER  ?=
+SIM_ARGS ?=
+
+CONFIGS := nano tiny small full
+one_of = $(if $(filter-out $(words $($(1))),1)$(filter-out $(2),$($(1))),$(error $(1)=$($(1)): choose one of $(2)))
+$(call one_of,CONFIG,$(CONFIGS))
+$(call one_of,TRACE,0 1)
+$(call one_of,THREADS,1 2 4 8)
+$(call one_of,BACKEND,rtl functional)
+$(call one_of,DATASET,auto mnist digits fashion)
+number = $(if $(shell [[ '$($(1))' =~ ^[0-9]+$$ && '$($(1))' -ge $(2) && '$($(1))' -le $(3) ]] || echo bad),$(error $(1)=$($(1)): a whole number from $(2) to $(3)))
+$(call number,SEED,0,9223372036854775807)
+$(call number,IMAGES,1,100000)
+$(call number,JOBS,1,256)
+
+ROWS_nano := 8
+ROWS_tiny := 16
+ROWS_small := 32
+ROWS_full := 128
+
+# Parallel by default: recipes that build call this.
+BUILD = $(MAKE) $(if $(findstring j,$(filter -j%,$(MAKEFLAGS))$(findstring jobserver,$(MAKEFLAGS))),,-j$(JOBS) --output-sync=target)
+
+# -------------------------------------------------------------------------------------------- verbs
+.PHONY: help deps sim test wave lint synth bench format clean gen regress soak docs-check all-tests
+help: ## list the verbs and options
+	@echo 'Dither: make VERB [OPTION=value ...]'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@echo 'Options (with defaults): CONFIG=$(CONFIG) ($(CONFIGS)), SEED=$(SEED), TRACE=$(TRACE) (1: waves), THREADS=$(THREADS),'
+	@echo '  sim: BACKEND=$(BACKEND) (rtl functional), IMAGES=$(IMAGES), IMAGE=file.pgm, DATASET=$(DATASET) (auto mnist digits fashion)'
+	@echo '  synth: LIB=liberty file, BLOCKS=$(BLOCKS)      test: FILTER=Catch2 test specification      JOBS=$(JOBS)'
+
+deps: ## install what is missing (Debian packages, pictures)
+	@DATASET=$(DATASET) scripts/setup.sh sim synth
+
+sim: ## train the digit classifier on the host, run the held-out pictures through the core
+	@DATASET=$(DATASET) scripts/setup.sh sim
+	@+$(BUILD) build/$(VARIANT)/digits build/host/train
+	@+$(MAKE) -s build/model/$(shell DATASET=$(DATASET) scripts/fetch_data.sh --which 2>/dev/null).dmlp
+	@build/$(VARIANT)/digits --model build/model/$$(DATASET=$(DATASET) scripts/fetch_data.sh --which).dmlp \
+	  --backend $(BACKEND) --images $(IMAGES) $(if $(IMAGE),--image '$(IMAGE)') --seed $(SEED) $(SIM_ARGS)
+
+test: ## build and run every test, lint, generated-file check, the main job and nano synthesis
+	@scripts/setup.sh sim synth
+	@+$(BUILD) all-tests
+	@+$(MAKE) -s build/model/$$(scripts/fetch_data.sh --which).dmlp
+	@python3 scripts/run_tests.py --jobs $(JOBS) $(if $(FILTER),--filter '$(FILTER)') $(TEST_PROGRAMS) \
+	  $(foreach c,$(CHECKS),--check '$(c)=$(CHECK_$(c))')
+
+wave: ## run a short program with FST waves and open GTKWave
+	@scripts/setup.sh --no-data sim wave
+	@+$(BUILD) build/nano-trace/wave_demo
+	@scripts/wave.sh build/nano-trace/wave_demo build/wave/demo.fst
+
+lint: ## Verilator -Wall on every configuration, yosys reads every file, house rules
+	@scripts/setup.sh --no-data sim synth
+	@scripts/lint.sh
+
+synth: ## yosys and OpenSTA: area, timing, memory bits by block (CONFIG=nano is quick)
+	@scripts/setup.sh --no-data synth
+	@python3 synth/synth.py --config $(CONFIG) --blocks $(BLOCKS) $(if $(LIB),--lib $(LIB)) --jobs $(JOBS)
+
+bench: ## measure the figures of docs/results.md and say which moved
+	@scripts/setup.sh sim synth
+	@+$(BUILD) build/$(VARIANT)/bench build/host/train
+	@scripts/bench.sh $(CONFIG) build/$(VARIANT)
+
+gen: ## regenerate package, header and page from scripts/isa.toml, and docs/results.md
+	@python3 scripts/gen_isa.py
+	@python3 scripts/results.py render
+
+format: ## clang-format the C++ sources
+	@scripts/setup.sh --no-data format
+	@git ls-files '*.cpp' '*.hpp' | grep -v '^sim/isa/' | xargs clang-format -i
+
+clean: ## remove everything built (keeps downloaded data)
+	@find build -mindepth 1 -maxdepth 1 ! -name data -exec rm -rf {} + 2>/dev/null || true
+
+# --------------------------------------------------------------------------------------- host C++
+CCACHE := $(shell command -v ccache)
+CXX := $(CCACHE) g++
+VERILATOR_INC := /usr/share/verilator/include
+CXXFLAGS := -std=c++20 -O2 -ffp-contract=off -Wall -Wextra -Werror -MMD -MP -I.
+
+HOST_SRC := $(filter-out sim/train/train_main.cpp,$(wildcard sim/data/*.cpp sim/train/*.cpp sim/model/*.cpp \
+  sim/program/*.cpp sim/device/*.cpp sim/golden/*.cpp))
+HOST_OBJ := $(HOST_SRC:%.cpp=build/host/%.o)
+LIBS := -lfmt -lz -lpthread
+
+build/host/%.o: %.cpp
+	@mkdir -p $(@D)
+	@echo '  c++      $<'
+	@$(CXX) $(CXXFLAGS) $(FLAGS_$(basename $(notdir $<))) -c $< -o $@
+FLAGS_column_block := -O3
+
+build/host/libdither.a: $(HOST_OBJ)
+	@rm -f $@
+	@ar rcs $@ $^
+build/host/train: build/host/sim/train/train_main.o build/host/libdither.a
+	@g++ $^ $(LIBS) -o $@
+build/model/%.dmlp: build/host/train build/data/%/images.idx3
+	@mkdir -p $(@D)
+	@build/host/train --data build/data/$* --out $@
+build/data/%/images.idx3:
+	@DATASET=$* scripts/fetch_data.sh
+
+# -------------------------------------------------------------------------------- verilated models
+# build/<variant>/ holds the core of one configuration and the programs linked with it.
+VARIANT := $(CONFIG)$(if $(filter 1,$(TRACE)),-trace)$(if $(filter-out 1,$(THREADS)),-t$(THREADS))
+RTL_PKGS := rtl/isa/dither_pkg.sv rtl/fp/fp_pkg.sv rtl/rounder/rounder_pkg.sv rtl/stream/lane_seed_pkg.sv
+RTL_DIRS := $(patsubst %/,%,$(wildcard rtl/*/))
+VERILATE := verilator --cc -O3 --x-assign fast --x-initial fast --MMD --MP -Irtl/common \
+  $(addprefix -y ,$(RTL_DIRS)) scripts/lint.vlt
+VL_MAKE = +$(MAKE) -s -C $(@D) OPT_FAST='-O2 -fno-stack-protector' OPT_SLOW=-O0 OPT_GLOBAL=-O2 OBJCACHE=$(CCACHE)
+VL_FLAGS = $(CXXFLAGS) -isystem $(VERILATOR_INC) -isystem $(VERILATOR_INC)/vltstd -DVERILATOR=1
+
+# $(1) variant, $(2) configuration, $(3) more Verilator options, $(4) trace 0/1, $(5) more link options
+define variant
+build/$(1)/core/Vdither_core.mk:
+	@mkdir -p $$(@D)
+	@echo '  verilate $(1)'
+	@$$(VERILATE) --noassert --prefix Vdither_core --top-module dither_core -GRows=$$(ROWS_$(2)) $(3) \
+	  --output-split 20000 --output-split-cfuncs 2000 --Mdir $$(@D) $$(RTL_PKGS) rtl/core/dither_core.sv
+build/$(1)/core/Vdither_core__ALL.a: build/$(1)/core/Vdither_core.mk
+	@echo '  compile  $(1) core'
+	$$(VL_MAKE) -f Vdither_core.mk Vdither_core__ALL.a verilated.o verilated_threads.o \
+	  $(if $(filter 1,$(4)),verilated_fst_c.o) > $$(@D)/build.log 2>&1 || { cat $$(@D)/build.log; exit 1; }
+	@touch $$@
+build/$(1)/%.o: %.cpp build/$(1)/core/Vdither_core.mk
+	@mkdir -p $$(@D)
+	@echo '  c++      $$< ($(1))'
+	@$$(CXX) $$(VL_FLAGS) -DVM_TRACE=$(4) -Ibuild/$(1)/core -c $$< -o $$@
+PROGRAM_LIBS_$(1) = build/$(1)/sim/verilated/verilated_device.o build/host/libdither.a build/$(1)/core/Vdither_core__ALL.a
+PROGRAM_LINK_$(1) = g++ $$^ build/$(1)/core/verilated.o build/$(1)/core/verilated_threads.o \
+  $(if $(filter 1,$(4)),build/$(1)/core/verilated_fst_c.o) $$(LIBS) $(5) -o $$@
+build/$(1)/digits: build/$(1)/sim/app/digits.o $$(PROGRAM_LIBS_$(1))
+	@$$(PROGRAM_LINK_$(1))
+build/$(1)/bench: build/$(1)/sim/app/bench.o $$(PROGRAM_LIBS_$(1))
+	@$$(PROGRAM_LINK_$(1))
+build/$(1)/wave_demo: build/$(1)/sim/app/wave_demo.o $$(PROGRAM_LIBS_$(1))
+	@$$(PROGRAM_LINK_$(1))
+build/$(1)/system_test: $$(patsubst tb/system/%.cpp,build/$(1)/tb/system/%.o,$$(wildcard tb/system/*.cpp)) \
+  build/host/tb/support/main.o $$(PROGRAM_LIBS_$(1))
+	@$$(PROGRAM_LINK_$(1))
+-include build/$(1)/core/Vdither_core__ver.d
+endef
+$(foreach c,$(CONFIGS),$(eval $(call variant,$(c),$(c),,0)))
+$(foreach c,$(CONFIGS),$(eval $(call variant,$(c)-trace,$(c),--trace-fst --trace-structs --trace-underscore,1)))
+$(foreach c,$(CONFIGS),$(foreach t,2 4 8,$(eval $(call variant,$(c)-t$(t),$(c),--threads $(t),0))))
+
+# ------------------------------------------------------------------------------------------ tests
+include tb/tests.mk
+-include $(shell [ -d build ] && find build -name '*.d' ! -name '*__ver.d' -path '*/*.d' ! -path '*/core/*' ! -path '*/model.d/*' 2>/dev/null)
