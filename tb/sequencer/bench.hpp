@@ -160,9 +160,10 @@ class FrontEnd {
   }
 
   // --- memory ---
-  void Put(int queue, std::uint32_t index, const isa::Encoded& e) {
-    PutAt(base_[queue] + 64 * (index % size_[queue]), e);
+  std::uint64_t Line(int queue, std::uint32_t index) const {
+    return base_[queue] + 64 * (index % size_[queue]);
   }
+  void Put(int queue, std::uint32_t index, const isa::Encoded& e) { PutAt(Line(queue, index), e); }
   void PutAt(std::uint64_t addr, const isa::Encoded& e) {
     REQUIRE(addr >= kDram);
     REQUIRE(addr + 64 <= kDramEnd);

@@ -364,6 +364,86 @@ TEST_CASE("an engine's error stops the queue there; what it dropped is executed 
   CHECK(Sem(f, 1) == 5);
 }
 
+TEST_CASE("errors of every kind in all queues at once lose and repeat no instruction",
+          "[sequencer][random]") {
+  const auto seed = GENERATE(range(1u, 13u));
+  CAPTURE(seed);
+  FrontEnd f(seed);
+  const int stall = static_cast<int>(seed % 3) * 25;
+  f.stalls = {stall, stall, stall, stall};
+  f.memory_latency = 1 + static_cast<int>(f.rng() % 60);
+  f.work = [&f](int, std::uint32_t) { return static_cast<int>(f.rng() % 30); };
+  REQUIRE(f.Write(isa::kCsrWatchdog, 2000) == kOkay);
+  constexpr std::uint32_t kCount = 50;
+  std::array<std::map<std::uint32_t, Err>, kQueues> faults;
+  std::array<Ids, kQueues> run, sent;
+  for (int q = 0; q < kQueues; ++q) {
+    f.Ring(q, kDram + 0x10000 * (q + 1) + 64 * (f.rng() % 64), kCount + f.rng() % 3);
+    for (std::uint32_t i = 0; i < kCount; ++i) {
+      const std::uint32_t id = 100 * q + i;  // apart in all queues: the failing ones are named by it
+      isa::EngineInstr h;
+      h.sig_en = 1, h.sig_sem = q, h.sig_inc = 1;
+      isa::Encoded e = FrontEnd::Instr(q, id, h);
+      bool nop = false;
+      switch (f.rng() % 30) {
+        case 0: case 1:
+          e[7] = 0;  // dtype_0 and dtype_1
+          e[6] &= 0x0f;
+          faults[q][i] = Err::kBadDtype;
+          break;
+        case 2:
+          faults[q][i] = Err::kAxiFetch;
+          break;
+        case 3:
+          h.wait_en = 1, h.wait_sem = 60, h.wait_val = 1;
+          e = FrontEnd::Instr(q, id, h);
+          faults[q][i] = Err::kWatchdog;
+          break;
+        case 4: case 5: case 6:
+          if (q >= 3) {
+            f.failing.insert(id);
+            faults[q][i] = Err::kAxiRead;
+          }
+          break;
+        case 7: case 8:
+          e = FrontEnd::Nop(h);
+          nop = true;
+          break;
+        default: break;
+      }
+      f.Put(q, i, e);
+      if (faults[q].count(i) && faults[q][i] == Err::kAxiFetch) f.bad_lines.insert(f.Line(q, i));
+      if (!faults[q].count(i)) {
+        run[q].push_back(i);
+        if (!nop) sent[q].push_back(id);
+      }
+    }
+  }
+  for (int q = 0; q < kQueues; ++q) REQUIRE(f.Doorbell(q, kCount) == kOkay);
+  std::array<std::map<std::uint32_t, Err>, kQueues> seen;
+  for (int busy = kQueues; busy > 0;) {
+    REQUIRE(f.dut.cycle() < 300000);
+    busy = 0;
+    for (int q = 0; q < kQueues; ++q) {
+      const QueueState s = f.State(q);
+      busy += s != QueueState::kIdle;
+      if (s != QueueState::kError) continue;
+      const auto e = f.ErrorOf(q);
+      CHECK(seen[q].count(e.index) == 0);
+      seen[q][e.index] = e.err;
+      REQUIRE(f.Write(FrontEnd::Reg(q, isa::kCsrQueueCtrl), 2) == kOkay);
+    }
+  }
+  for (int q = 0; q < kQueues; ++q) {
+    CAPTURE(q);
+    CHECK(seen[q] == faults[q]);
+    CHECK(f.retired[q] == run[q]);
+    CHECK(f.finished[q] == sent[q]);
+    CHECK(f.Read(FrontEnd::Reg(q, isa::kCsrQueueHead)) == kCount);
+    CHECK(Sem(f, q) == run[q].size());
+  }
+}
+
 TEST_CASE("reset empties a queue once its engine is quiet, and it starts afresh",
           "[sequencer][directed]") {
   const int delay = GENERATE(0, 5, 20, 40, 150, 400);
