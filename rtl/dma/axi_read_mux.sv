@@ -1,18 +1,18 @@
 // Joins the read channels of several masters to one AXI4 read port; the ID is the master's number.
 //
-// Timing  combinational both ways. AR: round robin, an offer once made is kept; R: routed by its ID,
-//         bursts of different masters may interleave.
+// Timing  combinational both ways. AR: round robin, an offer once made is kept. R: routed by its
+//         ID, bursts of different masters may interleave.
 // Test    tb/dma/dma_test.cpp
 `default_nettype none
 `include "chk.svh"
 module axi_read_mux #(
-  parameter  int unsigned Masters = 3,      // 2..4; master i's bits of a flat port lie at [Width*i +: Width]
+  parameter  int unsigned Masters = 3,      // 2..4
   parameter  int unsigned AxiBits = 128,    // 128, 256 or 512
   localparam int unsigned IdW     = 2       // derived
 ) (
   input  logic                  clk_i,
   input  logic                  rst_ni,
-  // masters
+  // masters: master i's bits of a flat port lie at [Width*i +: Width]
   input  logic [Masters-1:0]    m_ar_valid_i,
   output logic [Masters-1:0]    m_ar_ready_o,
   input  logic [44*Masters-1:0] m_ar_addr_i,
@@ -50,9 +50,7 @@ module axi_read_mux #(
     if (!held_q) begin
       for (int unsigned k = Masters; k >= 1; k--) begin
         for (int unsigned m = 0; m < Masters; m++) begin
-          if (m_ar_valid_i[m] && 32'(last_q) + k == m + (32'(last_q) + k >= Masters ? Masters : 0)) begin
-            pick = IdW'(m);
-          end
+          if (m_ar_valid_i[m] && (32'(last_q) + k) % Masters == m) pick = IdW'(m);
         end
       end
     end

@@ -1,10 +1,10 @@
-// One DMA channel: copies a strided tensor between any two of DRAM and SBUF, four instructions inside.
+// One DMA channel: copies strided tensors between DRAM and SBUF, any way; four copies inside.
 //
-//   instr --> walk (source) --AR, SBUF read--> stream of bytes --SBUF write, AW/W--> walk (destination)
+//   walk (source) --AR, SBUF read--> stream of bytes --AW/W, SBUF write--> walk (destination)
 //
-// Reads run ahead of writes, also into the next instruction; an instruction writes only when the one
-// before it is done, so an error stops the queue exactly there. A burst is written once all its bytes
-// are here: W never waits for R, which is why two channels on one memory can't block each other.
+// Reads run ahead, also into the next copy; a copy writes only when the one before it is done, so
+// an error stops the queue exactly there. A burst is written once all its bytes are here: W never
+// waits for R, which is why two channels on one memory can't block each other.
 // Test    tb/dma/dma_test.cpp
 `default_nettype none
 `include "chk.svh"
@@ -12,9 +12,9 @@ module dma #(
   parameter  int unsigned Rows      = 8,                              // partitions, 8..128
   parameter  int unsigned SbufBytes = dither_pkg::SbufBytesOf(Rows),  // bytes of a partition
   parameter  int unsigned AxiBits   = dither_pkg::AxiBitsOf(Rows),    // 128, 256 or 512
-  parameter  int unsigned MaxBurst  = 16,                             // beats, a power of two, burst <= 4 KiB
-  parameter  int unsigned MaxReads  = 32,                             // bursts outstanding, a power of two
-  parameter  int unsigned MaxWrites = 16,                             // bursts outstanding, a power of two
+  parameter  int unsigned MaxBurst  = 16,                             // beats; 2^n, <= 4 KiB
+  parameter  int unsigned MaxReads  = 32,                             // bursts outstanding; 2^n
+  parameter  int unsigned MaxWrites = 16,                             // bursts outstanding; 2^n
   localparam int unsigned Beat      = AxiBits / 8,                    // derived
   localparam int unsigned ChunkW    = $clog2(SbufBytes / Beat)        // derived
 ) (
@@ -98,7 +98,8 @@ module dma #(
   assign is_nop = instr.opcode == dither_pkg::OpNop;
   assign unused_instr = ^{instr.rsv0, instr.rsv1, instr.rsv2, instr.rsv3, instr.dtype_d, esize[0],
                           instr.wait_val, instr.wait_sem, instr.wait_en, instr.sig_inc, instr.irq,
-                          instr.sig_sem, instr.sig_en, instr.src_addr[47:45], instr.dst_addr[47:45]};
+                          instr.sig_sem, instr.sig_en, instr.src_addr[47:45],
+                          instr.dst_addr[47:45]};
 
   // Destinations wait here while their sources are being read.
   localparam int unsigned DestW = 1 + 44 + 2 + 64 + 128;
@@ -234,7 +235,8 @@ module dma #(
 
   sram_1r1w #(.Depth(MaxReads), .Lanes(1), .Width(PageW)) u_read_addr (
     .clk_i,
-    .re_i(read_fault || (look && !read_err_q && !write_err_q)), .raddr_i(rd_r_q[RdW-1:0]), .rdata_o(rd_addr),
+    .re_i(read_fault || (look && !read_err_q && !write_err_q)), .raddr_i(rd_r_q[RdW-1:0]),
+    .rdata_o(rd_addr),
     .we_i(ar_take), .waddr_i(rd_w_q[RdW-1:0]), .lanes_i(1'b1), .wdata_i(s_addr[43:BeatW]));
 
   // ---- the stream
@@ -255,7 +257,7 @@ module dma #(
     .out_want_i(out_want), .out_off_i(out_off), .out_len_i(out_len), .out_last_i(out_last),
     .out_take_i(out_take), .out_avail_o(out_avail), .out_data_o(out_data), .out_strb_o(out_strb));
 
-  // ---- writes: wr_mem remembers the bursts between wr_b_q (to be answered), wr_d_q (data) and wr_w_q
+  // ---- writes: wr_mem remembers the bursts between wr_b_q (answers), wr_d_q (data) and wr_w_q
   logic [JobW-1:0]  wr_mem [MaxWrites];
   logic [JobW-1:0]  wr_job;
   logic [WrW:0]     wr_w_q, wr_d_q, wr_b_q;
@@ -347,8 +349,8 @@ module dma #(
 
   assign copied   = ended_q && wr_none && !write_err_q && !late_q;
   assign read_end = in_valid && in_last;
-  // read_q copies are read to the end and not done: a read error belongs to the one behind them, which
-  // stops when they are done. A write error belongs to the oldest and so comes before it.
+  // read_q copies are read to the end and not done: a read error belongs to the one behind them,
+  // which stops when they are done. A write error belongs to the oldest and so comes before it.
   assign kill        = read_err_q || write_err_q || late_q;
   assign abort       = write_err_q || late_q || (read_err_q && read_q == '0);
   assign read_fault  = r_fire && r_resp_i[1] && !kill;

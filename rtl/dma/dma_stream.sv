@@ -1,9 +1,9 @@
-// Byte stream between the two sides of a copy: any number of bytes in, any number out, a beat a cycle.
+// Byte stream between the two sides of a copy: any bytes in, any bytes out, a beat a cycle.
 //
 //   in --rotate--> packer (partial beat) --> SRAM of whole beats --> head --rotate--> out
 //
-// Copies never share a beat: the last bytes of one (in_last_i) are pushed as a beat of their own, and
-// the reader drops the rest of it (out_last_i), so entries need no byte count.
+// Copies never share a beat: the last bytes of one (in_last_i) are pushed as a beat of their own,
+// and the reader drops the rest of it (out_last_i), so entries need no byte count.
 // Timing  in to out 3 cycles. in_ready_o, room_o, out_avail_o come from registers (and out_len_i).
 // Test    tb/dma/dma_test.cpp
 `default_nettype none

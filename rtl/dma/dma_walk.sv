@@ -2,14 +2,14 @@
 //
 //   load --> loops (one run a cycle) --> cutter (joins rows that touch, cuts at blocks) --> segment
 //
-// A segment never leaves an aligned block: Block bytes (one AXI burst, so never over a 4 KiB page) in
-// DRAM, Beat bytes (one chunk) in SBUF. DRAM and SBUF addresses add alike: the partition is bits 27:20.
+// A segment never leaves an aligned block: Block bytes (an AXI burst, so never over a 4 KiB page)
+// in DRAM, Beat bytes (a chunk) in SBUF. Addresses of both add alike: the partition is bits 27:20.
 // Timing  one segment a cycle, two cycles after load; valid never depends on ready.
 // Test    tb/dma/dma_test.cpp
 `default_nettype none
 `include "chk.svh"
 module dma_walk #(
-  parameter  int unsigned Beat   = 16,                // bytes of a beat and of an SBUF chunk, 16..64
+  parameter  int unsigned Beat   = 16,                // bytes of a beat and a chunk, 16..64
   parameter  int unsigned Block  = 256,               // bytes of the longest burst, <= 4096
   localparam int unsigned BeatW  = $clog2(Beat),      // derived
   localparam int unsigned BlockW = $clog2(Block)      // derived
@@ -41,7 +41,7 @@ module dma_walk #(
   logic [31:0]  step;
   logic         last0, last1, last2, last3, run_last, run_join, run_pop, load, load_whole;
 
-  // Rows are whole runs when their elements touch; rows that touch as well are joined by the cutter.
+  // Rows are whole runs when their elements touch; rows that touch too are joined by the cutter.
   assign row_len      = 18'(load_size_i[15:0]) << load_esize_i;
   assign load_whole   = load_str_i[31:0] == (32'd1 << load_esize_i) || load_size_i[15:0] == 16'd1;
   assign load_ready_o = !run_q;

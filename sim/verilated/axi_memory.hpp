@@ -98,7 +98,7 @@ enum class AxiResp : std::uint8_t { kOkay = 0, kSlvErr = 2, kDecErr = 3 };
 struct AxiBehaviour {
   int read_latency = 100;   // cycles from AR accepted to the first beat
   int write_latency = 20;   // cycles from the last beat accepted to B
-  int ar_stall = 0;         // percent of cycles in which a handshake is refused or nothing is offered
+  int ar_stall = 0;         // percent of cycles in which a channel refuses or offers nothing
   int r_stall = 0;
   int aw_stall = 0;
   int w_stall = 0;
@@ -142,7 +142,9 @@ class AxiMemory {
   // What the master did wrong, in words; only the first 20 are kept.
   const std::vector<std::string>& violations() const { return violations_; }
   // Nothing is accepted and not answered.
-  bool idle() const { return reads_inside_ == 0 && !r_offered_ && writes_.empty() && answers_ == 0; }
+  bool idle() const {
+    return reads_inside_ == 0 && !r_offered_ && writes_.empty() && answers_ == 0;
+  }
 
   // Sets the inputs of the coming cycle.
   void Drive() {
@@ -224,7 +226,10 @@ class AxiMemory {
     return percent > 0 && static_cast<int>((Random() >> 20) % 100) < percent;
   }
   bool ReadsFit() const {
-    return std::all_of(reads_.begin(), reads_.end(), [](const Ring& r) { return r.count < kDepth; });
+    for (const Ring& r : reads_) {
+      if (r.count == kDepth) return false;
+    }
+    return true;
   }
   bool AnswersFit() const { return answers_ + writes_.size() < kDepth; }
 
@@ -310,7 +315,8 @@ class AxiMemory {
   }
 
   void SampleW() {
-    if (w_held_ && (w_held_strb_ != *pins_.w_strb || w_held_last_ != *pins_.w_last || DataChanged())) {
+    if (w_held_
+        && (w_held_strb_ != *pins_.w_strb || w_held_last_ != *pins_.w_last || DataChanged())) {
       Violation("W changed while stalled", 0);
     }
     if (!*pins_.w_ready) {
@@ -321,7 +327,7 @@ class AxiMemory {
     }
     Burst& b = writes_.front();
     ++statistics_.write_beats;
-    if ((*pins_.w_last != 0) != (b.beats == 1)) Violation("WLAST is not at the burst's end", b.addr);
+    if ((*pins_.w_last != 0) != (b.beats == 1)) Violation("WLAST not at the burst's end", b.addr);
     const std::uint64_t strobe = *pins_.w_strb;
     if (b.addr < b.start && (strobe & ((std::uint64_t{1} << (b.start - b.addr)) - 1)) != 0) {
       Violation("strobe below the burst's first byte", b.addr);
@@ -349,7 +355,7 @@ class AxiMemory {
     writes_.pop();
   }
 
-  // The ID to answer: the oldest burst that is due, or any if order is random. kIds if there is none.
+  // The ID to answer: the oldest burst that is due, or any if order is random; kIds: none.
   int Choose(std::array<Ring, kIds>& rings, int keep) {
     if (keep < kIds && !behaviour_.reorder) return keep;
     int best = kIds;

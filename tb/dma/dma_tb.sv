@@ -1,5 +1,5 @@
-// Test bench of the DMA: two channels, both AXI muxes (a third read master is driven by the test) and
-// an SBUF whose grants the test decides. Ports of channel c lie at [Width*c +: Width].
+// Test bench of the DMA: two channels, both AXI muxes (a third read master is driven by the test)
+// and an SBUF whose grants the test decides. Ports of channel c lie at [Width*c +: Width].
 `default_nettype none
 module dma_tb #(
   parameter  int unsigned Rows      = 8,
@@ -84,7 +84,7 @@ module dma_tb #(
   assign {err_addr1_o, err_addr0_o} = err_addr;
   assign gnt   = sbuf_req_o & allow_i;
   // What was not read is no data.
-  assign rdata = {got_q[1] ? rdata_q[1] : {AxiBits/8{8'hbd}}, got_q[0] ? rdata_q[0] : {AxiBits/8{8'hbd}}};
+  assign rdata = {got_q[1] ? rdata_q[1] : {Beat{8'hbd}}, got_q[0] ? rdata_q[0] : {Beat{8'hbd}}};
 
   for (genvar c = 0; c < 2; c++) begin : gen_channel
     logic [AtW-1:0] at;

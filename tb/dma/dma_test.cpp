@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <random>
@@ -50,8 +51,12 @@ struct Stalls {
 class Bench {
  public:
   explicit Bench(std::uint64_t seed, Stalls stalls = {})
-      : rng(seed), dut(seed), dram(kDramBytes), memory(BindAxi<kAxiBits>(*dut), dram, kDramBase, seed),
-        sbuf(kRows * kSbufBytes), stalls_(stalls) {
+      : rng(seed),
+        dut(seed),
+        dram(kDramBytes),
+        memory(BindAxi<kAxiBits>(*dut), dram, kDramBase, seed),
+        sbuf(kRows * kSbufBytes),
+        stalls_(stalls) {
     static_assert(sizeof(dut->rootp->dma_tb__DOT__sbuf) == kRows * kSbufBytes);
     for (auto& b : dram) b = static_cast<std::uint8_t>(rng());
     for (auto& b : sbuf) b = static_cast<std::uint8_t>(rng());
@@ -72,7 +77,8 @@ class Bench {
   // Until both channels have retired what was issued, or stopped. False: too many cycles.
   bool Finish(std::uint64_t bound = 400000) {
     for (std::uint64_t n = 0; n < bound; ++n) {
-      if (todo[0].empty() && todo[1].empty() && dut->busy_o == 0 && !(dut->instr_valid_i & ~taken_)) return true;
+      const bool issued = todo[0].empty() && todo[1].empty() && !(dut->instr_valid_i & ~taken_);
+      if (issued && dut->busy_o == 0) return true;
       dut.Step();
     }
     return false;
@@ -133,7 +139,8 @@ class Bench {
   }
   void Drive() {
     memory.Drive();
-    dut->allow_i = static_cast<std::uint8_t>(!Percent(stalls_.sbuf) | (!Percent(stalls_.sbuf) << 1));
+    dut->allow_i = !Percent(stalls_.sbuf);
+    dut->allow_i |= !Percent(stalls_.sbuf) << 1;
     dut->instr_valid_i &= static_cast<std::uint8_t>(~taken_);
     taken_ = 0;
     for (int c = 0; c < 2; ++c) {
@@ -187,7 +194,7 @@ isa::DmaInstr Run(std::uint64_t src, std::uint64_t dst, int bytes) {
               {1, 0, 0, 0}, {1, 0, 0, 0});
 }
 std::uint64_t Sbuf(int partition, int byte) {
-  return kSbufSpace | static_cast<std::uint64_t>(partition) << 20 | static_cast<std::uint64_t>(byte);
+  return kSbufSpace + (static_cast<std::uint64_t>(partition) << 20) + static_cast<unsigned>(byte);
 }
 
 // Part of a memory that a side may use.
@@ -209,8 +216,11 @@ struct Side {
   std::array<std::int32_t, 4> str{};
 };
 template <typename Rng>
-Side RandomSide(Rng& rng, const Region& region, int esize, const std::array<std::uint16_t, 4>& size) {
-  const auto below = [&](std::int64_t n) { return static_cast<std::int64_t>(rng() % static_cast<std::uint64_t>(n)); };
+Side RandomSide(Rng& rng, const Region& region, int esize,
+                const std::array<std::uint16_t, 4>& size) {
+  const auto below = [&](std::int64_t n) {
+    return static_cast<std::int64_t>(rng() % static_cast<std::uint64_t>(n));
+  };
   for (;;) {
     std::array<int, 4> order{0, 1, 2, 3};
     if (below(3) == 0) std::shuffle(order.begin(), order.end(), rng);
@@ -241,8 +251,8 @@ Side RandomSide(Rng& rng, const Region& region, int esize, const std::array<std:
     const std::int64_t room = (region.bytes - (high - low) - 1) / esize;
     side.addr = region.first + static_cast<std::uint64_t>(below(room) * esize - low);
     if (region.sbuf) {
-      side.addr |= kSbufSpace
-                 | static_cast<std::uint64_t>(below(kRows - (part_high - part_low)) - part_low) << 20;
+      const std::int64_t part_room = kRows - (part_high - part_low);
+      side.addr += Sbuf(static_cast<int>(below(part_room) - part_low), 0);
     }
     for (int k = 0; k < 4; ++k) {
       side.str[k] = static_cast<std::int32_t>(part[k] * (1 << 20) + byte[k]);
@@ -271,11 +281,17 @@ constexpr auto kCauseWrite = static_cast<std::uint8_t>(isa::Err::kAxiWrite);
 constexpr auto kCauseWatchdog = static_cast<std::uint8_t>(isa::Err::kWatchdog);
 const Outcome kDone{};
 
+// DITHER_SEED=n in the environment tries other random copies.
+unsigned SeedBase() {
+  const char* text = std::getenv("DITHER_SEED");
+  return text == nullptr ? 0 : static_cast<unsigned>(std::strtoul(text, nullptr, 10));
+}
+
 // ---- tests
 
 TEST_CASE("dma: any strided copy moves the elements of its definition and no other byte",
           "[dma][random]") {
-  const auto seed = GENERATE(range(1u, 7u));
+  const auto seed = GENERATE(range(1u, 9u)) + SeedBase();
   const auto stall = GENERATE(0, 30, 85);
   CAPTURE(kAxiBits, seed, stall);
   Bench bench(seed, {stall, stall, stall});
@@ -300,7 +316,8 @@ TEST_CASE("dma: any strided copy moves the elements of its definition and no oth
   CHECK(bench.memory.idle());
 }
 
-TEST_CASE("dma: every alignment of source and destination gives the same bytes", "[dma][directed]") {
+TEST_CASE("dma: every alignment of source and destination gives the same bytes",
+          "[dma][directed]") {
   const int direction = GENERATE(0, 1, 2, 3);
   CAPTURE(kAxiBits, direction);
   Bench bench(direction + 1);
@@ -327,6 +344,27 @@ TEST_CASE("dma: runs over 4 KiB borders are cut there", "[dma][directed]") {
       const auto i = Run(RegionOf(false, 0, false).first + 8192 - before,
                          RegionOf(false, 0, true).first + 12288 - after, before + after);
       bench.Issue(0, i);
+      bench.Expect(i);
+    }
+  }
+  REQUIRE(bench.Finish());
+  bench.CheckMemories();
+}
+
+TEST_CASE("dma: two channels copying inside one DRAM never wait for each other's data",
+          "[dma][directed]") {
+  const auto seed = GENERATE(range(1u, 5u));
+  CAPTURE(kAxiBits, seed);
+  Bench bench(seed, {static_cast<int>(seed) * 15 - 15, 0, 0});
+  auto& memory = bench.memory.behaviour();
+  memory.reorder = true;
+  memory.data_first = seed % 2 == 0;
+  memory.w_stall = 60;  // so that the streams fill up and R has to wait
+  for (int n = 0; n < 4; ++n) {
+    for (int c = 0; c < 2; ++c) {
+      const auto i = Run(RegionOf(false, c, false).first + 5 * n + c,
+                         RegionOf(false, c, true).first + 16000 * n + 11 * c, 15000);
+      bench.Issue(c, i);
       bench.Expect(i);
     }
   }
@@ -470,7 +508,8 @@ TEST_CASE("dma: errors on one channel leave the other one's copies whole", "[dma
   bench.CheckMemories();
 }
 
-TEST_CASE("dma: silent memory raises the watchdog, and late answers harm nobody", "[dma][directed]") {
+TEST_CASE("dma: silent memory raises the watchdog, and late answers harm nobody",
+          "[dma][directed]") {
   const bool writing = GENERATE(false, true);
   CAPTURE(kAxiBits, writing);
   Bench bench(1);
@@ -535,9 +574,12 @@ TEST_CASE("dma: long copies move a beat a cycle at 100 cycles of latency", "[dma
   // Runs that begin inside a beat need one beat more on the side where they do.
   const int beats = rows * (row / kBeat + (skew != 0 || 600 % kBeat != 0 ? 1 : 0));
   const auto cycles = bench.outcomes[0][copies - 1].cycle - bench.outcomes[0][1].cycle;
-  WARN("direction " << direction << " skew " << skew << ": " << cycles << " cycles for "
-                    << (copies - 2) * beats << " beats of " << kBeat << " bytes");
-  if (direction == 2) CHECK(cycles * 95 <= static_cast<std::uint64_t>((copies - 2) * beats) * 100);
+  const auto ideal = static_cast<std::uint64_t>((copies - 2) * beats);
+  // A copy to DRAM begins to write when the one before it has its last answer: 20 cycles of the
+  // memory, 7 of the way there and back.
+  const std::uint64_t answers = to_sbuf ? 0 : (copies - 2) * 27;
+  CAPTURE(cycles, ideal);
+  CHECK((cycles - answers) * 95 <= ideal * 100);
   CHECK(bench.work[0] == static_cast<std::uint64_t>(copies * rows * row));
   CHECK(bench.stalled[0] == 0);
 }
@@ -553,7 +595,6 @@ TEST_CASE("dma: one long copy costs its beats and one latency", "[dma][throughpu
   const auto cycles = bench.outcomes[0][0].cycle;
   // Latency of the first read, of the last B, and a burst that waits for its last byte.
   const auto fill = 100u + 20u + 16u + 14u;
-  WARN(cycles << " cycles for " << beats << " beats");
   CHECK(cycles <= fill + static_cast<std::uint64_t>(beats) * 100 / 95);
 }
 
@@ -569,7 +610,6 @@ TEST_CASE("dma: rows that touch in DRAM are read in long bursts", "[dma][through
   // Dimension 1 joins 8 rows of 32 bytes.
   CHECK(bench.memory.statistics().read_bursts == 16);
   const int writes = 16 * 8 * (32 > kBeat ? 32 / kBeat : 1);
-  WARN(bench.outcomes[0][0].cycle << " cycles for " << writes << " chunks");
   CHECK(bench.outcomes[0][0].cycle < 130u + 8u + static_cast<unsigned>(writes) * 105 / 100);
 }
 
@@ -607,7 +647,8 @@ TEST_CASE("dma: a third master reads its own data while both channels copy", "[d
   bench.dut.OnSample([&] {
     if (bench.dut->fetch_valid_i && bench.dut->fetch_ready_o) ++asked;
     if (!bench.dut->fetch_r_valid_o) return;
-    REQUIRE(std::memcmp(bench.dut->r_data_i.data(), &bench.dram[first - kDramBase + got], kBeat) == 0);
+    const std::uint8_t* want = &bench.dram[first - kDramBase + got];
+    REQUIRE(std::memcmp(bench.dut->r_data_i.data(), want, kBeat) == 0);
     got += kBeat;
   });
   REQUIRE(bench.Finish());
