@@ -1,20 +1,20 @@
-// State buffer: 8 single-port banks, interleaved by 8-byte word, shared by three engines and two DMA channels.
+// State buffer: 8 single-port banks, interleaved by 8-byte word, shared by engines and DMA.
 //
 //   requests -> arbiter (greedy, rotating) -> 8 x sram_1rw -> a bank select per port -> data
 //
-// Timing  grants are combinational from all requests; read data is valid in the cycle after the grant only.
-//         Every persistent request is granted within 144 cycles (te_x: 2), see the arbiter below.
+// Timing  grants are combinational from all requests; read data is valid in the cycle after the
+//         grant only. A standing request is granted within 144 cycles, te_x within 2.
 // Test    tb/sbuf/sbuf_test.cpp
 `default_nettype none
 `include "chk.svh"
 module sbuf #(
-  parameter  int unsigned Rows       = 16,                            // partitions, a power of two, 2..128
-  parameter  int unsigned SbufBytes  = dither_pkg::SbufBytesOf(Rows), // of a partition, a multiple of 64
+  parameter  int unsigned Rows       = 16,  // partitions, power of two, 2..128
+  parameter  int unsigned SbufBytes  = dither_pkg::SbufBytesOf(Rows),  // multiple of 64
   parameter  int unsigned ChunkBytes = dither_pkg::AxiBitsOf(Rows) / 8,  // DMA beat: 16, 32 or 64
   localparam int unsigned WordAddrW  = $clog2(SbufBytes / 8),
   localparam int unsigned ChunkAddrW = $clog2(SbufBytes / ChunkBytes),
   localparam int unsigned PartW      = $clog2(Rows),
-  localparam int unsigned RowW       = Rows * 64                      // bits of one word of all partitions
+  localparam int unsigned RowW       = Rows * 64  // bits of one word of all partitions
 ) (
   input  logic                    clk_i,
   input  logic                    rst_ni,
@@ -109,8 +109,8 @@ module sbuf #(
   // ---- arbiter ----
   // Greedy: a port takes all its banks if they are still free, else it leaves them to the next.
   // te_x feeds the array and comes first, except in every 16th cycle, when it comes last. The other
-  // nine start one further every cycle. 16 mod 9 = 7 has no common factor with 9, so each of them is
-  // the very first of all once in 9 * 16 = 144 cycles, and then nothing can stop it: the bound.
+  // nine start one further every cycle. 16 and 9 have no common factor, so each of the nine is the
+  // very first of all once in 9 * 16 = 144 cycles, and then nothing can stop it: the bound.
   logic [3:0] start_q, tick_q;
   logic       te_x_last;
   logic [7:0] taken;

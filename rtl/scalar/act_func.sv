@@ -1,7 +1,7 @@
 // The activation function of one scalar lane: y = func(x) in fp32.
 //
-// Timing  y_o holds the result after one enabled cycle, one element per enabled cycle; en_i low freezes it.
-//         A deeper function unit changes scalar_engine's FuncStages and nothing else.
+// Timing  y_o after one enabled cycle, one element per enabled cycle; en_i low freezes it. A
+//         deeper function unit changes scalar_engine's FuncStages and nothing else.
 // Model   sim/model/fp32.hpp, Fp32Relu        Test  tb/scalar/scalar_engine_test.cpp
 `default_nettype none
 module act_func (

@@ -1,14 +1,14 @@
 // Scalar engine: dst = func(src0 * scale + bias), one element of every lane per cycle.
 //
-//   instr -> stream_unit -> raw elements -> Rows x scalar_lane -> results -> stream_unit -> SBUF, PSUM
+//   instr -> stream_unit -> raw elements -> scalar_lane x Rows -> stream_unit -> SBUF, PSUM
 //
-// Timing  n elements take n + 9 cycles when every request is granted at once; the next instruction starts
-//         right behind. Grants reach instr_ready_o, done_o, stall_o and work_o combinationally.
+// Timing  n elements take n + 9 cycles when every request is granted at once; the next instruction
+//         starts right behind. gnt to instr_ready_o, done_o, stall_o, work_o combinationally.
 // Test    tb/scalar/scalar_engine_test.cpp
 `default_nettype none
 `include "chk.svh"
 module scalar_engine #(
-  parameter  int unsigned Rows      = 16,                             // lanes, a power of two, 2..128
+  parameter  int unsigned Rows      = 16,                             // lanes, power of two, 2..128
   parameter  int unsigned SbufBytes = dither_pkg::SbufBytesOf(Rows),  // of a partition, above 8192
   localparam int unsigned AddrW     = $clog2(SbufBytes)               // derived
 ) (

@@ -1,7 +1,7 @@
-// Counters of the four nested loops that all operands of an instruction share, innermost dimension 0.
+// Counters of the four nested loops that all operands share, innermost dimension 0.
 //
-// After load_i the outputs describe element (0,0,0,0); each step_i moves to the next one. A group is a
-// run of elements that differ only in the group_i innermost dimensions (0: every element is a group).
+// After load_i the outputs describe element (0,0,0,0); each step_i moves to the next. A group is a
+// run of elements that differ only in the group_i innermost dimensions (0: each is a group).
 // Timing  registers to outputs through a few gates; one element per cycle.
 // Test    tb/vector/vector_engine_test.cpp
 `default_nettype none
@@ -13,7 +13,7 @@ module ap_loop (
   input  logic [63:0] size_i,         // four sizes of 16 bits, each at least 1
   input  logic [2:0]  group_i,        // 0..4, sampled with load_i
   input  logic        step_i,
-  output logic [1:0]  dim_o,          // dimension that the next step advances; those below it rewind
+  output logic [1:0]  dim_o,          // the next step advances it and rewinds those below
   output logic        last_o,         // the very last element
   output logic        group_first_o,
   output logic        group_last_o

@@ -2,10 +2,10 @@
 //
 //   base[dim] + stride[dim] --> next_o --(step)--> base[dim .. 0]      addr_o = base[0]
 //
-// base[k] is the address of the current element with the indices below k at 0: where the next row of
-// dimension k starts from. So a step is one addition whatever wraps, and no rewind amount is needed.
-// Timing  registers to addr_o; one adder to next_o. Arithmetic is modulo 2^AddrW: the checker has
-//         proved that every element lies inside the memory. Test  tb/vector/vector_engine_test.cpp
+// base[k] is the address of the current element with the indices below k at 0, where the next row
+// of dimension k starts from: a step is one addition whatever wraps, without rewind amounts. It is
+// modulo 2^AddrW: the checker has proved that every element lies inside the memory.
+// Test    tb/vector/vector_engine_test.cpp
 `default_nettype none
 module ap_walker #(
   parameter int unsigned AddrW = 16  // bits of a byte address, 14..24

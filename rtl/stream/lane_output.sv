@@ -1,6 +1,6 @@
-// Last stage of a vector or scalar lane: narrows the fp32 result, stochastically with a random word.
+// Last stage of a vector or scalar lane: narrows the fp32 result, maybe with a random word.
 //
-// advance_o asks for the next random word: once per result that was narrowed stochastically, never else.
+// advance_o asks for the next random word: once per result narrowed stochastically, never else.
 // Timing  bits_o in the cycle after take_i; advance_o with take_i.
 // Model   sim/model/formats.hpp, NarrowFromFp32        Test  tb/vector/vector_engine_test.cpp
 `default_nettype none

@@ -1,4 +1,4 @@
-// The random words of an engine's lanes: an LFSR per lane, on disjoint sequences, and the CSRs' way to them.
+// The random words of an engine's lanes: an LFSR per lane, on disjoint sequences, and CSR access.
 //
 // Timing  state_o are registers. A lane's state moves on after a cycle with its advance_i.
 // Model   sim/model/lfsr.hpp, LaneSeed and Leap        Test  tb/vector/vector_engine_test.cpp
@@ -6,7 +6,7 @@
 module lane_rng #(
   parameter int unsigned Rows      = 16,  // lanes of this engine
   parameter int unsigned FirstLane = 0,   // number of its first lane among all
-  parameter int unsigned Lanes     = 32   // lanes of all engines: the sequences are cut into as many parts
+  parameter int unsigned Lanes     = 32   // lanes of all engines
 ) (
   input  logic               clk_i,
   input  logic               rst_ni,

@@ -1,9 +1,9 @@
-// Reset states of the rounders' LFSRs: lane i of n starts i * floor((2^32 - 1) / n) steps behind lane 0,
-// so no two lanes of the core ever meet before that many random bits are used up.
+// Reset states of the rounders' LFSRs: lane i of n starts i * floor((2^32 - 1) / n) steps behind
+// lane 0, so no two lanes meet before that many random bits are used up.
 //
-// Constant functions only. A state is a polynomial, bit j the coefficient of x^(31-j); a step of the LFSR
+// Constant functions only. A state is a polynomial, bit j the coefficient of x^(31-j); a step
 // multiplies by x, so a jump multiplies by a power of x modulo the LFSR's polynomial.
-// Model   sim/model/lfsr.hpp, LaneSeed(1, lane, lanes)        Test  tb/vector/vector_engine_test.cpp
+// Model   sim/model/lfsr.hpp, LaneSeed        Test  tb/vector/vector_engine_test.cpp
 `default_nettype none
 package lane_seed_pkg;
   function automatic logic [31:0] MulMod(input logic [31:0] a, input logic [31:0] b);

@@ -1,10 +1,10 @@
-// Reads one source operand, one element of every lane per cycle, and keeps the last word it read.
+// Reads one source operand, an element of every lane per cycle, and keeps the last word it read.
 //
 //   addr_i --(held word?)--> request --> memory --> [hold] --(pick element)--> [elem_o]
 //
-// An element in the held word costs no access. Requests come from registers alone, never from a grant; a
-// grant in a cycle with en_i low is thrown away and asked for again.
-// Timing  ready_o in cycle t (from the grant), data in t+1 (kept even if the pipe freezes), elem_o in t+2.
+// An element in the held word costs no access. Requests come from registers, never from a grant;
+// a grant in a cycle with en_i low is thrown away and asked for again.
+// Timing  ready_o in cycle t (from the grant), data in t+1 (kept if the pipe freezes), elem_o t+2.
 // Test    tb/vector/vector_engine_test.cpp
 `default_nettype none
 module stream_reader #(
@@ -23,7 +23,7 @@ module stream_reader #(
   input  logic               fire_i,
   // The stage after issue.
   input  logic               valid_1_i,
-  output logic [Rows*32-1:0] elem_o,   // right-justified; bits above the element's width are arbitrary
+  output logic [Rows*32-1:0] elem_o,   // right-justified, bits above the element arbitrary
   // Memories.
   output logic               sbuf_req_o,
   output logic [AddrW-4:0]   sbuf_addr_o,

@@ -1,17 +1,17 @@
-// Control of a lane engine: takes an instruction, walks its operands, feeds the lanes, writes their results.
+// Control of a lane engine: takes an instruction, feeds the lanes, writes their results.
 //
-//   instr -> loop + 3 walkers -> [0 issue] -> [1 word] -> [2 raw elements] lanes ... [Stages] -> writer
+//   instr -> loop, walkers -> [0 issue] -> [1 word] -> [2 raw elements] lanes [Stages] -> writer
 //
-// One enable en_o moves the whole pipe; it is low only while the writer is blocked. Instructions are serial:
-// the next issues its first element in the cycle after the last word of the one before was granted.
-// Timing  an instruction of n elements takes n + Stages + 1 cycles if every request is granted at once.
+// One enable en_o moves the whole pipe; it is low only while the writer is blocked. Instructions
+// are serial: the next issues in the cycle after the last word of the one before was granted.
+// Timing  n elements take n + Stages + 1 cycles if every request is granted at once.
 // Test    tb/vector/vector_engine_test.cpp, tb/scalar/scalar_engine_test.cpp
 `default_nettype none
 `include "chk.svh"
 module stream_unit #(
   parameter  int unsigned Rows      = 16,
   parameter  int unsigned SbufBytes = dither_pkg::SbufBytesOf(Rows),
-  parameter  int unsigned Stages    = 7,                  // stage in which the lanes hand over their result
+  parameter  int unsigned Stages    = 7,                  // in which the lanes hand over their result
   localparam int unsigned AddrW     = $clog2(SbufBytes)   // derived, at least 14 (PSUM)
 ) (
   input  logic               clk_i,

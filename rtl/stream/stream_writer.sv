@@ -1,10 +1,10 @@
-// Writes the destination operand, one element of every lane per cycle, and joins neighbours in a word.
+// Writes the destination, an element of every lane per cycle, and joins neighbours in a word.
 //
-//   elem_i --(place)--> [assembly: word not complete] --(close_i)--> [pending word] --> SBUF or PSUM
+//   elem_i --(place)--> [assembly] --(close_i)--> [pending word] --> SBUF or PSUM
 //
-// close_i marks the last element that falls in its word; then the word, this element included, becomes
-// pending and the next one starts. Only a second closing element finds the place taken: blocked_o.
-// Timing  request in the cycle after the closing element. gnt to blocked_o and done_o combinationally.
+// close_i marks the last element that falls in its word; the word, this element included, becomes
+// pending and the next one starts. Only a second closing element may find the place taken.
+// Timing  request in the cycle after the closing element. gnt to blocked_o, done_o combinationally.
 // Test    tb/vector/vector_engine_test.cpp
 `default_nettype none
 `include "chk.svh"
@@ -16,7 +16,7 @@ module stream_writer #(
   input  logic               rst_ni,
   input  logic               load_i,    // a new instruction
   input  logic               space_i,   // dither_pkg::Space*, constant during the instruction
-  input  logic [1:0]         esize_i,   // log2 of the element's bytes, constant during the instruction
+  input  logic [1:0]         esize_i,   // log2 of the element's bytes, constant as well
   input  logic               valid_i,
   input  logic               close_i,
   input  logic               last_i,    // the instruction's last element; it closes its word

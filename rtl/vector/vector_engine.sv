@@ -1,13 +1,13 @@
-// Vector engine: elementwise functions of two tensors, and reductions, one element of every lane per cycle.
+// Vector engine: elementwise functions and reductions, one element of every lane per cycle.
 //
-//   instr -> stream_unit -> raw elements -> Rows x vector_lane -> results -> stream_unit -> SBUF, PSUM
+//   instr -> stream_unit -> raw elements -> vector_lane x Rows -> stream_unit -> SBUF, PSUM
 //
-// Timing  n elements take n + 8 cycles when every request is granted at once; the next instruction starts
-//         right behind. Grants reach instr_ready_o, done_o, stall_o and work_o combinationally.
+// Timing  n elements take n + 8 cycles when every request is granted at once; the next instruction
+//         starts right behind. gnt to instr_ready_o, done_o, stall_o, work_o combinationally.
 // Test    tb/vector/vector_engine_test.cpp
 `default_nettype none
 module vector_engine #(
-  parameter  int unsigned Rows      = 16,                             // lanes, a power of two, 2..128
+  parameter  int unsigned Rows      = 16,                             // lanes, power of two, 2..128
   parameter  int unsigned SbufBytes = dither_pkg::SbufBytesOf(Rows),  // of a partition, above 8192
   localparam int unsigned AddrW     = $clog2(SbufBytes)               // derived
 ) (

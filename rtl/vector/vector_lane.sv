@@ -4,7 +4,7 @@
 //              3 copy | min | max -> 4 -> 5 ----^
 //                                    4 sum_acc -^
 //
-// Timing  one element per enabled cycle. Every stage computes only for a valid element that needs it.
+// Timing  one element per enabled cycle. A stage computes only for a valid element that needs it.
 // Model   sim/model/fp32.hpp        Test  tb/vector/vector_engine_test.cpp
 `default_nettype none
 module vector_lane (

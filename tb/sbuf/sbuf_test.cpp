@@ -89,7 +89,8 @@ class Bench {
     const bool dma = port >= kD0;
     r.we = port == kVeW || port == kSeW || (dma && rng() % 2 != 0);
     const std::uint32_t units = SbufBytes() / (dma ? kChunk : 8);
-    r.addr = static_cast<std::uint32_t>(rng() % (rng() % 2 != 0 ? units : 64 / (dma ? kChunk : 8) * 4));
+    const std::uint32_t few = 256 / (dma ? kChunk : 8);
+    r.addr = static_cast<std::uint32_t>(rng() % (rng() % 2 != 0 ? units : few));
     r.part = static_cast<std::uint32_t>(rng() % kRows);
     Randomise(r, port);
   }

@@ -318,7 +318,8 @@ class OperandMaker {
       case 0: return static_cast<std::uint32_t>(rng_());
       case 1: {
         constexpr std::uint32_t kCorners[] = {0, 0x80000000, kFp32Inf, 0xff800000, 0x7fc00001,
-                                              0xffa00000, 1, 0x807fffff, 0x00800000, kFp32MaxFinite};
+                                              0xffa00000, 1, 0x807fffff, 0x00800000,
+                                              kFp32MaxFinite};
         return kCorners[Below(10)];
       }
       default:  // ordinary: 2^-6 .. 2^8
@@ -353,9 +354,9 @@ class OperandMaker {
         (reach < 0 ? low : high) += reach;
       }
       if (high - low > length) continue;
-      const std::int64_t slack = (length - (high - low)) / esize;
+      const auto slack = static_cast<std::uint32_t>((length - (high - low)) / esize);
       off = static_cast<std::uint32_t>((base + esize - 1) / esize * esize - low);
-      if (slack > 1) off += static_cast<std::uint32_t>(esize * Below(static_cast<std::uint32_t>(slack)));
+      if (slack > 1) off += static_cast<std::uint32_t>(esize) * Below(slack);
       return;
     }
   }
