@@ -380,7 +380,7 @@ TEST_CASE("errors of every kind in all queues at once lose and repeat no instruc
   for (int q = 0; q < kQueues; ++q) {
     f.Ring(q, kDram + 0x10000 * (q + 1) + 64 * (f.rng() % 64), kCount + f.rng() % 3);
     for (std::uint32_t i = 0; i < kCount; ++i) {
-      const std::uint32_t id = 100 * q + i;  // apart in all queues: the failing ones are named by it
+      const std::uint32_t id = 100 * q + i;  // unique: it names what fails
       isa::EngineInstr h;
       h.sig_en = 1, h.sig_sem = q, h.sig_inc = 1;
       isa::Encoded e = FrontEnd::Instr(q, id, h);
