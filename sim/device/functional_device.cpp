@@ -291,8 +291,13 @@ bool FunctionalDevice::Advance(std::uint64_t max_cycles) {
     ++rounds_;
     if (moved) continue;
     if (!waits) return true;
-    if (watchdog_ == 0) return false;
-    // Nothing can wake anybody any more: every waiting queue runs into its watchdog.
+    // Nothing can wake anybody but the host: every waiting queue would run into its watchdog, if that
+    // comes within the caller's time.
+    if (watchdog_ == 0 || watchdog_ > max_cycles - round) {
+      rounds_ += max_cycles - round - 1;
+      return false;
+    }
+    rounds_ += watchdog_;
     for (const Queue queue : isa::kAllQueue) {
       if (queues_[static_cast<std::size_t>(queue)].state() == isa::QueueState::kRunning) {
         Stop(queue, {isa::Err::kWatchdog, 0, 0});

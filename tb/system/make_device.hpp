@@ -79,6 +79,11 @@ inline Tensor EmptyTensor(Device& device, std::string name, isa::Dtype dtype,
   return t;
 }
 
+template <typename T>
+void FillSbuf(Device& device, std::uint32_t part, std::uint64_t offset, const std::vector<T>& data) {
+  device.WriteSbuf(part, static_cast<std::uint32_t>(offset), std::as_bytes(std::span(data)));
+}
+
 inline std::uint32_t BitsAt(const std::vector<std::uint8_t>& bytes, isa::Dtype dtype,
                             std::size_t index) {
   const std::uint32_t size = isa::DtypeBytes(dtype);

@@ -1,0 +1,147 @@
+// The lockstep comparison itself: that it finds a difference, and says precisely where.
+#include <catch2/catch.hpp>
+
+#include <string>
+
+#include "sim/program/gemm.hpp"
+#include "sim/verilated/verilated_device.hpp"
+#include "tb/system/make_device.hpp"
+
+namespace dither {
+namespace {
+
+using Catch::Matchers::Contains;
+
+struct Job {
+  Program program;
+  Tensor c;
+};
+Job Gemm(Device& device, std::uint32_t m, std::uint32_t k, std::uint32_t n) {
+  std::mt19937 rng(5);
+  const auto draw = [&] { return std::uniform_real_distribution<double>(-1, 1)(rng); };
+  GemmSpec spec;
+  spec.a = tb::RandomTensor(device, "a", isa::Dtype::kBf16, {k, m}, draw);
+  spec.b = tb::RandomTensor(device, "b", isa::Dtype::kBf16, {k, n}, draw);
+  spec.c = tb::EmptyTensor(device, "c", isa::Dtype::kFp32, {m, n});
+  return {BuildGemm(device.config(), spec), spec.c};
+}
+DeviceOptions Small() {
+  DeviceOptions o;
+  o.config = VerilatedConfig();
+  o.dram_bytes = 4 << 20;
+  return o;
+}
+
+}  // namespace
+
+TEST_CASE("a program compares every instruction and every byte of state", "[lockstep][directed]") {
+  auto device = MakeVerilatedDevice(Small());
+  const auto job = Gemm(*device, 20, 20, 40);
+  device->Run(job.program);
+  REQUIRE(device->retired() == job.program.size());
+  const auto& c = device->config();
+  REQUIRE(device->CompareAll() == std::uint64_t{c.rows} * (c.sbuf_bytes + isa::kPsumBytes) + 2 * 4 * c.rows + (4 << 20));
+  REQUIRE(device->AxiViolations().empty());
+}
+
+TEST_CASE("one flipped bit of an operand is found at the first instruction that reads it", "[lockstep][directed]") {
+  auto device = MakeVerilatedDevice(Small());
+  const auto job = Gemm(*device, 8, 8, 8);
+  // Flip a bit of the stationary or moving operand as soon as the loads have retired, before the matmul has read it:
+  // hold the tensor queue back with a semaphore that the host sets.
+  Program held = job.program;
+  isa::EngineInstr gate;
+  gate.opcode = static_cast<std::uint8_t>(isa::Op::kNop);
+  gate.wait_en = 1;
+  gate.wait_sem = 63;
+  gate.wait_val = 1;
+  auto& tensor = held[isa::Queue::kTensor];
+  tensor.insert(tensor.begin(), isa::Encode(gate));
+  device->LoadProgram(held);
+  device->Start();
+  device->Advance(3000);
+  // Whatever the layout, all of partition 3's first 4 KiB is upset in its lowest mantissa bits.
+  for (std::uint32_t at = 0; at < 4096; at += 2) device->FlipSbufBit(3, at, 6);
+  device->SetSemaphore(63, 1);
+  REQUIRE_THROWS_WITH(device->Wait(), Contains("tensor instruction 1 (matmul") && Contains("PSUM partition (lane)") &&
+                                          Contains("RTL 0x") && Contains("model 0x"));
+}
+
+TEST_CASE("state that no instruction wrote is compared at the end", "[lockstep][directed]") {
+  auto device = MakeVerilatedDevice(Small());
+  const auto job = Gemm(*device, 8, 8, 8);
+  device->Run(job.program);
+  device->FlipSbufBit(device->config().rows - 1, device->config().sbuf_bytes - 1, 7);
+  REQUIRE_THROWS_WITH(device->CompareAll(), Contains("after the program: SBUF partition (lane) " +
+                                                     std::to_string(device->config().rows - 1)));
+}
+
+TEST_CASE("results do not depend on power-up state, memory stalls or the order of answers", "[lockstep][random]") {
+  const auto seed = GENERATE(1u, 2u, 3u);
+  const auto stall = GENERATE(0, 40, 80);
+  CAPTURE(seed, stall);
+  VerilatedOptions v;
+  v.seed = seed;
+  v.random_state = true;
+  auto device = MakeVerilatedDevice(Small(), v);
+  MemoryBehaviour memory;
+  memory.stall_percent = stall;
+  memory.reorder = stall != 0;
+  device->SetMemoryBehaviour(memory);
+  const auto job = Gemm(*device, 19, 23, 37);
+  device->Run(job.program);
+  device->CompareAll();
+  REQUIRE(device->AxiViolations().empty());
+}
+
+TEST_CASE("an AXI error names queue, instruction and address, and the core works again after a reset", "[errors][directed]") {
+  const bool write = GENERATE(false, true);
+  const bool decode = GENERATE(false, true);
+  CAPTURE(write, decode);
+  auto device = MakeVerilatedDevice(Small());
+  const auto job = Gemm(*device, 8, 8, 8);
+  device->SetWatchdog(20000);
+  const std::uint64_t bad = write ? job.c.address : job.c.address - 256;
+  MemoryBehaviour memory;
+  memory.faults.push_back({bad, bad + 15, decode});
+  device->SetMemoryBehaviour(memory);
+  try {
+    device->Run(job.program);
+    FAIL("the error was not seen");
+  } catch (const ProgramFailed& e) {
+    const auto& r = e.records().front();
+    CAPTURE(e.what());
+    REQUIRE(r.cause == (write ? isa::Err::kAxiWrite : isa::Err::kAxiRead));
+    REQUIRE((r.queue == isa::Queue::kDma0 || r.queue == isa::Queue::kDma1));
+    // The burst that failed holds the address.
+    REQUIRE(static_cast<std::uint64_t>(r.address) <= bad + 15);
+    REQUIRE(static_cast<std::uint64_t>(r.address) + 16 * device->config().axi_bits / 8 > bad);
+  }
+  device->SetMemoryBehaviour({});
+  device->ResetQueues();
+  auto fresh = MakeVerilatedDevice(Small());
+  const auto again = Gemm(*fresh, 8, 8, 8);
+  fresh->Run(again.program);
+  device->Run(job.program);
+  REQUIRE(device->ReadArray<std::uint32_t>(job.c.address, 64) == fresh->ReadArray<std::uint32_t>(again.c.address, 64));
+}
+
+TEST_CASE("a silent memory ends in a watchdog error, not in a hang", "[errors][directed]") {
+  auto device = MakeVerilatedDevice(Small());
+  const auto job = Gemm(*device, 8, 8, 8);
+  device->SetWatchdog(500);
+  MemoryBehaviour memory;
+  memory.silent = true;
+  device->LoadProgram(job.program);
+  device->SetMemoryBehaviour(memory);
+  device->Start();
+  REQUIRE_THROWS_WITH(device->Wait(100000), Contains("watchdog"));
+}
+
+TEST_CASE("a core of another size is refused", "[errors][directed]") {
+  DeviceOptions o = Small();
+  o.config = isa::kConfigs[0].rows == o.config.rows ? isa::kConfigs[1] : isa::kConfigs[0];
+  REQUIRE_THROWS_WITH(MakeVerilatedDevice(o), Contains("build with CONFIG="));
+}
+
+}  // namespace dither
