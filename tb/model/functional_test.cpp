@@ -1,0 +1,367 @@
+// Single instructions of the functional model against the golden kernels, and what they leave alone.
+#include <catch2/catch.hpp>
+
+#include <cstring>
+#include <random>
+
+#include "sim/device/functional_device.hpp"
+#include "sim/golden/golden.hpp"
+#include "sim/model/functional.hpp"
+#include "sim/program/builder.hpp"
+#include "tb/system/make_device.hpp"
+
+namespace dither {
+namespace {
+
+using isa::Dtype;
+using isa::Queue;
+using Memory = WriteRange::Memory;
+
+// Bytes of the on-chip and off-chip memories in one row, to compare before and after.
+struct Snapshot {
+  std::vector<std::uint8_t> sbuf, psum, dram;
+};
+Snapshot Take(const FunctionalModel& model) {
+  return {model.memory().sbuf, model.memory().psum, model.dram().bytes};
+}
+
+// Executes and requires that exactly bytes of the footprint may have changed.
+void ExecuteInside(FunctionalModel& model, Queue queue, const isa::Encoded& encoded) {
+  Snapshot before = Take(model);
+  REQUIRE(model.Execute(queue, encoded).err == isa::Err::kNone);
+  for (const WriteRange& r : WriteFootprint(queue, encoded)) {
+    for (std::uint32_t p = r.part; p < r.part + r.parts; ++p) {
+      std::vector<std::uint8_t>& old = r.memory == Memory::kSbuf   ? before.sbuf
+                                       : r.memory == Memory::kPsum ? before.psum
+                                                                   : before.dram;
+      const std::vector<std::uint8_t>& now = r.memory == Memory::kSbuf   ? model.memory().sbuf
+                                             : r.memory == Memory::kPsum ? model.memory().psum
+                                                                         : model.dram().bytes;
+      const std::uint64_t base = r.memory == Memory::kSbuf ? std::uint64_t{p} * model.config().sbuf_bytes
+                                 : r.memory == Memory::kPsum
+                                     ? std::uint64_t{p} * isa::kPsumBytes
+                                     : 0 - model.dram().base;
+      REQUIRE(base + r.end <= now.size());
+      std::copy(now.begin() + static_cast<long>(base + r.begin),
+                now.begin() + static_cast<long>(base + r.end),
+                old.begin() + static_cast<long>(base + r.begin));
+    }
+  }
+  REQUIRE(before.sbuf == model.memory().sbuf);
+  REQUIRE(before.psum == model.memory().psum);
+  REQUIRE(before.dram == model.dram().bytes);
+}
+
+struct Rig {
+  explicit Rig(unsigned seed) : model(isa::kConfigs[0], 0x1000, 1 << 16), builder(isa::kConfigs[0]), random(seed) {
+    for (auto& byte : model.memory().sbuf) byte = static_cast<std::uint8_t>(random());
+    for (auto& byte : model.memory().psum) byte = static_cast<std::uint8_t>(random());
+    for (auto& byte : model.dram().bytes) byte = static_cast<std::uint8_t>(random());
+  }
+  isa::Encoded Last(Queue queue) const { return builder.program()[queue].back(); }
+  // Fills a tensor with values drawn from `draw` (rounded to its dtype).
+  template <typename Draw>
+  void Fill(const Tensor& t, Draw&& draw) {
+    ForEach(t, [&](std::uint8_t* at, std::size_t) {
+      const std::uint32_t bits =
+          NarrowFromFp32(t.dtype, tb::Bits(draw()), isa::Round::kRne, true, 0);
+      std::memcpy(at, &bits, t.ElementBytes());
+    });
+  }
+  std::vector<double> Values(const Tensor& t) {
+    std::vector<double> values;
+    ForEach(t, [&](const std::uint8_t* at, std::size_t) {
+      std::uint32_t bits = 0;
+      std::memcpy(&bits, at, t.ElementBytes());
+      values.push_back(tb::Value(t.dtype, bits));
+    });
+    return values;
+  }
+  // Row-major over an on-chip tensor of two dimensions.
+  template <typename F>
+  void ForEach(const Tensor& t, F&& f) {
+    std::size_t n = 0;
+    for (std::uint32_t p = 0; p < t.Size(0); ++p) {
+      for (std::uint32_t e = 0; e < t.Size(1); ++e) {
+        const auto space = t.place == Place::kPsum ? isa::Space::kPsum : isa::Space::kSbuf;
+        f(model.memory().Of(space, t.part + p) + t.address +
+              static_cast<std::int64_t>(e) * t.dims[1].step * t.ElementBytes(), n++);
+      }
+    }
+  }
+  FunctionalModel model;
+  ProgramBuilder builder;
+  std::mt19937 random;
+};
+
+constexpr std::uint32_t kEdge[] = {1, 2, 3, 7, 8, 15, 16, 17, 31, 67};
+
+}  // namespace
+
+TEST_CASE("elementwise operations agree with mathematics in every format", "[functional]") {
+  Rig rig(1);
+  std::uniform_real_distribution<float> uniform(-3, 3);
+  const auto draw = [&] { return uniform(rig.random); };
+  for (const Dtype a_type : isa::kAllDtype) {
+    for (const Dtype d_type : isa::kAllDtype) {
+      const std::uint32_t n = kEdge[rig.random() % std::size(kEdge)];
+      const std::uint32_t part = rig.random() % 3, parts = 1 + rig.random() % 5;
+      rig.builder.SbufRelease(0);
+      const Tensor a = rig.builder.Sbuf("a", a_type, {parts, n}, part);
+      const Tensor b = rig.builder.Sbuf("b", Dtype::kBf16, {parts, n}, part);
+      const Tensor d = rig.builder.Sbuf("d", d_type, {parts, n}, part);
+      rig.Fill(a, draw);
+      rig.Fill(b, draw);
+      const auto av = rig.Values(a), bv = rig.Values(b);
+      const auto op = static_cast<golden::Binary>(rig.random() % 5);
+      const auto func = static_cast<isa::VecFunc>(1 + static_cast<int>(op));
+      rig.builder.Elementwise(func, d, a, b, {isa::Round::kRne, true});
+      ExecuteInside(rig.model, Queue::kVector, rig.Last(Queue::kVector));
+      const auto dv = rig.Values(d);
+      for (std::size_t i = 0; i < dv.size(); ++i) {
+        const double want = golden::Apply(op, av[i], bv[i]);
+        const bool integer = d_type == Dtype::kInt8 || d_type == Dtype::kInt32;
+        const double bound = integer ? 0.5 + 1e-6
+                                     : std::fabs(want) * (tb::HalfUnit(d_type) + std::ldexp(1, -24)) +
+                                           std::ldexp(1, d_type == Dtype::kFp8E4M3 ? -10 : -17);
+        INFO(isa::Name(a_type) << " to " << isa::Name(d_type) << " func " << int(func));
+        REQUIRE(std::fabs(dv[i] - want) <= bound);
+      }
+    }
+  }
+}
+
+TEST_CASE("act computes func(scale x + bias) with a bias of each partition", "[functional]") {
+  Rig rig(2);
+  std::normal_distribution<float> normal;
+  const auto draw = [&] { return normal(rig.random); };
+  for (const std::uint32_t n : kEdge) {
+    rig.builder.SbufRelease(0);
+    const Tensor x = rig.builder.PsumBank("x", 2, Dtype::kFp32, {8, n});
+    const Tensor bias = rig.builder.Sbuf("bias", Dtype::kFp32, {8, 1});
+    const Tensor y = rig.builder.Sbuf("y", Dtype::kBf16, {8, n});
+    rig.Fill(x, draw);
+    rig.Fill(bias, draw);
+    rig.builder.Act(isa::ActFunc::kRelu, y, x, 0.75f, bias);
+    ExecuteInside(rig.model, Queue::kScalar, rig.Last(Queue::kScalar));
+    const auto xv = rig.Values(x), bv = rig.Values(bias), yv = rig.Values(y);
+    for (std::size_t i = 0; i < yv.size(); ++i) {
+      const double want = golden::Relu(0.75 * xv[i] + bv[i / n]);
+      REQUIRE(std::fabs(yv[i] - want) <= std::fabs(want) * (std::ldexp(1, -8) + std::ldexp(1, -23)));
+    }
+  }
+}
+
+TEST_CASE("reductions agree with mathematics along one and two dimensions", "[functional]") {
+  Rig rig(3);
+  std::normal_distribution<float> normal;
+  const auto draw = [&] { return normal(rig.random) * 100; };
+  for (const std::uint32_t n : kEdge) {
+    const std::uint32_t outer = 3;
+    rig.builder.SbufRelease(0);
+    const Tensor flat = rig.builder.Sbuf("x", Dtype::kFp32, {8, outer * n});
+    const Tensor y = rig.builder.Sbuf("y", Dtype::kFp32, {8, outer});
+    const Tensor all = rig.builder.Sbuf("all", Dtype::kFp32, {8, 1});
+    rig.Fill(flat, draw);
+    const auto v = rig.Values(flat);
+    for (const isa::RedFunc func : isa::kAllRedFunc) {
+      rig.builder.Reduce(func, y, flat.Split(1, n));
+      ExecuteInside(rig.model, Queue::kVector, rig.Last(Queue::kVector));
+      rig.builder.Reduce(func, all, flat.Split(1, n), 2);
+      ExecuteInside(rig.model, Queue::kVector, rig.Last(Queue::kVector));
+      const auto yv = rig.Values(y), allv = rig.Values(all);
+      const auto check = [&](double got, std::vector<double> values) {
+        if (func != isa::RedFunc::kSum) {
+          REQUIRE(got == (func == isa::RedFunc::kMax ? golden::Max(values) : golden::Min(values)));
+          return;
+        }
+        double magnitude = 0;
+        const double want = golden::Sum(values, &magnitude);
+        // Below n units of 2^-15 of the largest term's last place (fp32.hpp), and the last rounding.
+        const double largest = std::max(std::fabs(golden::Max(values)), std::fabs(golden::Min(values)));
+        REQUIRE(std::fabs(got - want) <= largest * values.size() * std::ldexp(1, -37) +
+                                             std::fabs(want) * std::ldexp(1, -24));
+      };
+      for (std::size_t p = 0; p < 8; ++p) {
+        const auto begin = v.begin() + static_cast<long>(p * outer * n);
+        for (std::size_t o = 0; o < outer; ++o) {
+          check(yv[p * outer + o], {begin + static_cast<long>(o * n), begin + static_cast<long>((o + 1) * n)});
+        }
+        check(allv[p], {begin, begin + static_cast<long>(outer * n)});
+      }
+    }
+  }
+}
+
+TEST_CASE("a matmul at any place accumulates, reuses and leaves other columns alone", "[functional]") {
+  Rig rig(4);
+  std::normal_distribution<float> normal;
+  const auto draw = [&] { return normal(rig.random); };
+  for (int trial = 0; trial < 60; ++trial) {
+    const std::uint32_t k0 = rig.random() % 8, k = 1 + rig.random() % (8 - k0);
+    const std::uint32_t m0 = rig.random() % 8, m = 1 + rig.random() % (8 - m0);
+    const std::uint32_t n = kEdge[rig.random() % std::size(kEdge)];
+    rig.builder.SbufRelease(0);
+    const Dtype types[] = {Dtype::kBf16, Dtype::kFp8E4M3, Dtype::kFp8E5M2};
+    const Tensor w = rig.builder.Sbuf("w", types[rig.random() % 3], {k, m}, k0);
+    const Tensor x = rig.builder.Sbuf("x", types[rig.random() % 3], {k, n}, k0);
+    const Tensor c = rig.builder.PsumBank("c", rig.random() % 8, Dtype::kFp32, {m, n}, m0);
+    rig.Fill(w, draw);
+    rig.Fill(x, draw);
+    rig.Fill(c, draw);
+    golden::Matrix magnitude;
+    const golden::Matrix product = golden::Matmul(tb::AsMatrix(k, m, rig.Values(w)),
+                                                  tb::AsMatrix(k, n, rig.Values(x)), &magnitude);
+    const auto old = rig.Values(c);
+    const bool accumulate = trial % 2 == 0;
+    rig.builder.Matmul(c, w, x, {accumulate, false});
+    ExecuteInside(rig.model, Queue::kTensor, rig.Last(Queue::kTensor));
+    const auto once = rig.Values(c);
+    rig.builder.Matmul(c, w, x, {true, true});  // the same tile once more
+    rig.Fill(w, draw);                          // which is not read again
+    ExecuteInside(rig.model, Queue::kTensor, rig.Last(Queue::kTensor));
+    const auto twice = rig.Values(c);
+    for (std::size_t i = 0; i < once.size(); ++i) {
+      const double base = accumulate ? old[i] : 0;
+      const double bound = (magnitude.values[i] + std::fabs(base)) * std::ldexp(1, -22);
+      REQUIRE(std::fabs(once[i] - (base + product.values[i])) <= bound);
+      REQUIRE(std::fabs(twice[i] - (base + 2 * product.values[i])) <=
+              2 * bound + magnitude.values[i] * std::ldexp(1, -22));
+    }
+  }
+}
+
+TEST_CASE("a destination that is hit again accumulates one column after the other", "[functional]") {
+  Rig rig(5);
+  const Tensor w = rig.builder.Sbuf("w", Dtype::kBf16, {1, 1});
+  const Tensor x = rig.builder.Sbuf("x", Dtype::kBf16, {1, 40});
+  const Tensor c = rig.builder.PsumBank("c", 0, Dtype::kFp32, {1, 1});
+  rig.Fill(w, [] { return 1.0f; });
+  rig.Fill(x, [] { return 1.0f; });
+  rig.Fill(c, [] { return 2.0f; });
+  rig.builder.Matmul(c.Broadcast(1, 40), w, x, {true, false});
+  ExecuteInside(rig.model, Queue::kTensor, rig.Last(Queue::kTensor));
+  CHECK(rig.Values(c)[0] == 42);
+}
+
+TEST_CASE("infinities and NaN reach exactly the sums that they are part of", "[functional]") {
+  Rig rig(6);
+  const Tensor w = rig.builder.Sbuf("w", Dtype::kBf16, {8, 8});
+  const Tensor x = rig.builder.Sbuf("x", Dtype::kBf16, {8, 40});
+  const Tensor c = rig.builder.PsumBank("c", 0, Dtype::kFp32, {8, 40});
+  std::size_t n = 0;
+  rig.Fill(w, [] { return 1.0f; });
+  rig.Fill(x, [&] { return n++ == 3 * 40 + 17 ? INFINITY : 1.0f; });
+  n = 0;
+  rig.Fill(c, [&] { return n++ == 5 * 40 + 30 ? NAN : 0.0f; });
+  rig.builder.Matmul(c, w, x, {true, false});
+  ExecuteInside(rig.model, Queue::kTensor, rig.Last(Queue::kTensor));
+  const auto v = rig.Values(c);
+  for (std::size_t i = 0; i < v.size(); ++i) {
+    if (i == 5 * 40 + 30) {
+      CHECK(std::isnan(v[i]));
+    } else if (i % 40 == 17) {
+      CHECK(v[i] == INFINITY);
+    } else {
+      CHECK(v[i] == 8);
+    }
+  }
+}
+
+TEST_CASE("random legal instructions write inside their footprint only", "[functional]") {
+  Rig rig(7);
+  int legal = 0;
+  for (int trial = 0; trial < 60000 && legal < 1500; ++trial) {
+    const Queue queue = isa::kAllQueue[rig.random() % 5];
+    isa::Encoded encoded{};
+    const auto stride = [&] { return static_cast<std::int16_t>(static_cast<int>(rig.random() % 40) - 12); };
+    if (queue == Queue::kDma0 || queue == Queue::kDma1) {
+      isa::DmaInstr i{};
+      i.opcode = static_cast<std::uint8_t>(isa::Op::kCopy);
+      i.dtype_d = i.dtype_0 = static_cast<std::uint8_t>(1 + rig.random() % 7);
+      const std::int32_t bytes = static_cast<std::int32_t>(isa::DtypeBytes(static_cast<Dtype>(i.dtype_d)));
+      for (auto& s : i.size) s = static_cast<std::uint16_t>(1 + rig.random() % 4);
+      const auto side = [&](std::uint64_t& addr, std::array<std::int32_t, 4>& str) {
+        const bool sbuf = rig.random() % 2 != 0;
+        const std::uint64_t offset = rig.random() % 8192 / 4 * 4;
+        addr = sbuf ? std::uint64_t{1} << 44 | std::uint64_t{rig.random() % 8} << 20 | offset
+                    : 0x1000 + offset;
+        for (auto& s : str) {
+          s = stride() * bytes;
+          if (sbuf && rig.random() % 3 == 0) s += (static_cast<int>(rig.random() % 3) - 1) * (1 << 20);
+        }
+        if (rig.random() % 2 != 0) str[0] = bytes;
+      };
+      side(i.src_addr, i.src_str);
+      side(i.dst_addr, i.dst_str);
+      encoded = Encode(i);
+    } else {
+      isa::EngineInstr i{};
+      const isa::Op ops[] = {isa::Op::kMatmul, isa::Op::kTensor, isa::Op::kAct};
+      i.opcode = static_cast<std::uint8_t>(ops[static_cast<int>(queue)]);
+      const bool matmul = queue == Queue::kTensor;
+      if (queue == Queue::kVector && rig.random() % 2 != 0) i.opcode = static_cast<std::uint8_t>(isa::Op::kReduce);
+      const bool reduce = i.opcode == static_cast<std::uint8_t>(isa::Op::kReduce);
+      i.dtype_d = static_cast<std::uint8_t>(matmul ? 1 : 1 + rig.random() % 7);
+      i.dtype_0 = static_cast<std::uint8_t>(matmul ? 2 + rig.random() % 4 : 1 + rig.random() % 7);
+      i.dtype_1 = static_cast<std::uint8_t>(matmul ? 2 : 1 + rig.random() % 7);
+      i.space_d = matmul || rig.random() % 3 == 0;
+      i.space_0 = !matmul && rig.random() % 3 == 0;
+      i.func = static_cast<std::uint8_t>(matmul ? 0 : rig.random() % 3 % (queue == Queue::kScalar ? 2 : 3));
+      i.round = static_cast<std::uint8_t>(rig.random() % 3);
+      i.sat = rig.random() % 2 != 0;
+      i.acc = rig.random() % 2 != 0;
+      i.rdims = reduce ? rig.random() % 4 : 0;
+      i.parts = static_cast<std::uint8_t>(1 + rig.random() % 8);
+      i.parts_d = matmul ? static_cast<std::uint8_t>(1 + rig.random() % 8) : i.parts;
+      i.part_0 = i.part_1 = static_cast<std::uint8_t>(rig.random() % 4);
+      i.part_d = matmul ? static_cast<std::uint8_t>(rig.random() % 4) : i.part_0;
+      i.off_d = rig.random() % 8192 / 4 * 4;
+      i.off_0 = rig.random() % 8192 / 4 * 4;
+      i.off_1 = rig.random() % 8192 / 4 * 4;
+      for (int k = 0; k < 4; ++k) {
+        i.size[k] = static_cast<std::uint16_t>(1 + rig.random() % 5);
+        i.str_d[k] = reduce && k <= i.rdims ? std::int16_t{0} : stride();
+        i.str_0[k] = stride();
+        i.str_1[k] = matmul && k > 0 ? std::int16_t{0} : stride();
+      }
+      encoded = Encode(i);
+    }
+    if (CheckInstruction(queue, encoded, rig.model.limits()).err != isa::Err::kNone) continue;
+    ++legal;
+    ExecuteInside(rig.model, queue, encoded);
+  }
+  CHECK(legal == 1500);
+}
+
+TEST_CASE("an AXI error leaves memory as it was", "[functional]") {
+  Rig rig(8);
+  rig.model.limits().dram_limit = 0x100000;  // the window promises more than there is
+  const Tensor chip = rig.builder.Sbuf("chip", Dtype::kInt8, {8, 16});
+  rig.builder.Copy(Queue::kDma0, chip, Tensor::Dram("beyond", 0x80000, Dtype::kInt8, {8, 16}));
+  const Snapshot before = Take(rig.model);
+  CHECK(rig.model.Execute(Queue::kDma0, rig.Last(Queue::kDma0)).err == isa::Err::kAxiRead);
+  rig.builder.Copy(Queue::kDma0, Tensor::Dram("beyond", 0x80000, Dtype::kInt8, {8, 16}), chip);
+  CHECK(rig.model.Execute(Queue::kDma0, rig.Last(Queue::kDma0)).err == isa::Err::kAxiWrite);
+  CHECK(before.sbuf == rig.model.memory().sbuf);
+  CHECK(before.dram == rig.model.dram().bytes);
+}
+
+TEST_CASE("the retire hook sees every instruction once, in its queue's order", "[functional]") {
+  DeviceOptions options = tb::Options("nano");
+  FunctionalDevice device(options);
+  std::array<std::uint32_t, isa::kNumQueues> next{};
+  device.OnRetire([&](Queue queue, std::uint32_t index, const isa::Encoded&) {
+    CHECK(index == next[static_cast<std::size_t>(queue)]++);
+  });
+  ProgramBuilder b(options.config);
+  for (int i = 0; i < 5; ++i) {
+    b.Nop(Queue::kVector, {{{0, static_cast<std::uint16_t>(i)}}, {}, false});
+    b.Nop(Queue::kDma0, {{}, Signal{0, 1}, false});
+  }
+  device.Run(b.Take());
+  CHECK(next[1] == 5);
+  CHECK(next[3] == 5);
+}
+
+}  // namespace dither
