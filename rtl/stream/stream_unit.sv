@@ -11,7 +11,7 @@
 module stream_unit #(
   parameter  int unsigned Rows      = 16,
   parameter  int unsigned SbufBytes = dither_pkg::SbufBytesOf(Rows),
-  parameter  int unsigned Stages    = 7,                  // in which the lanes hand over their result
+  parameter  int unsigned Stages    = 7,                  // in which the lanes hand over results
   localparam int unsigned AddrW     = $clog2(SbufBytes)   // derived, at least 14 (PSUM)
 ) (
   input  logic               clk_i,
