@@ -66,7 +66,7 @@ constexpr std::uint32_t Fp32Fma(std::uint32_t a, std::uint32_t b, std::uint32_t 
   if (product != 0 && product_exponent > exponent) {
     addend = ShiftRightJam(addend, product_exponent - exponent);
     exponent = product_exponent;
-  } else {
+  } else if (product != 0) {
     product = ShiftRightJam(product, exponent - product_exponent);
   }
 
