@@ -12,6 +12,7 @@ module stream_unit #(
   parameter  int unsigned Rows      = 16,
   parameter  int unsigned SbufBytes = dither_pkg::SbufBytesOf(Rows),
   parameter  int unsigned Stages    = 7,                  // in which the lanes hand over results
+  parameter  bit          Prefetch  = 1'b0,               // source 1 reads a word ahead
   localparam int unsigned AddrW     = $clog2(SbufBytes)   // derived, at least 14 (PSUM)
 ) (
   input  logic               clk_i,
@@ -123,7 +124,7 @@ module stream_unit #(
   // ---- issue ----
   logic [AddrW-1:0] addr_0, addr_1, addr_d, next_0, next_1, next_d;
   logic             ready_0, ready_1, unused_next;
-  assign unused_next = ^{next_0, next_1, next_d[1:0]};
+  assign unused_next = ^{next_0[1:0], next_1[1:0], next_d[1:0]};
   assign fire        = run_q && ready_0 && (ready_1 || !read_1_q) && en;
 
   ap_loop u_loop (
@@ -206,6 +207,8 @@ module stream_unit #(
     .space_i    (space_0_q),
     .valid_i    (run_q),
     .addr_i     (addr_0),
+    .next_i     (next_0[AddrW-1:2]),
+    .last_i     (last),
     .ready_o    (ready_0),
     .fire_i     (fire),
     .valid_1_i  (valid_q[1]),
@@ -219,7 +222,7 @@ module stream_unit #(
     .psum_gnt_i (psum_0_gnt_i),
     .psum_data_i(psum_0_data_i)
   );
-  stream_reader #(.Rows(Rows), .AddrW(AddrW)) u_reader_1 (
+  stream_reader #(.Rows(Rows), .AddrW(AddrW), .Prefetch(Prefetch)) u_reader_1 (
     .clk_i,
     .rst_ni,
     .load_i     (accept),
@@ -227,6 +230,8 @@ module stream_unit #(
     .space_i    (space_1_q),
     .valid_i    (run_q && read_1_q),
     .addr_i     (addr_1),
+    .next_i     (next_1[AddrW-1:2]),
+    .last_i     (last),
     .ready_o    (ready_1),
     .fire_i     (fire),
     .valid_1_i  (valid_q[1] && read_1_q),

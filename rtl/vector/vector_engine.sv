@@ -108,7 +108,10 @@ module vector_engine #(
   assign unused_flags = ^{valid[Stages], valid[1], first[Stages:5], first[3:1], write[Stages],
                           write[5:1]};
 
-  stream_unit #(.Rows(Rows), .SbufBytes(SbufBytes), .Stages(Stages)) u_stream (
+  // Two sources in step often want the same bank: source 1 gets out of the way by reading ahead.
+  stream_unit #(
+    .Rows(Rows), .SbufBytes(SbufBytes), .Stages(Stages), .Prefetch(1'b1)
+  ) u_stream (
     .clk_i,
     .rst_ni,
     .instr_valid_i,

@@ -194,6 +194,7 @@ class LaneEngine {
   Clocked<Dut> dut;
   LaneMemory memory;
   std::uint64_t work = 0, stalls = 0, reads = 0, writes = 0;
+  bool one_port_banks = false;  // grants as of SBUF: one access a bank, source 0 first
 
  private:
   struct ReadPort {
@@ -214,6 +215,14 @@ class LaneEngine {
     dut->sbuf_w_gnt_i = !Percent(stall_);
     dut->psum_0_gnt_i = !Percent(stall_);
     dut->psum_w_gnt_i = !Percent(stall_);
+    if (one_port_banks) {
+      // Requests come from registers, so they are settled before this cycle's inputs.
+      const int bank_0 = dut->sbuf_0_req_o ? dut->sbuf_0_addr_o % 8 : -1;
+      const int bank_1 = dut->sbuf_1_req_o ? dut->sbuf_1_addr_o % 8 : -2;
+      const int bank_w = dut->sbuf_w_req_o ? dut->sbuf_w_addr_o % 8 : -3;
+      dut->sbuf_1_gnt_i = bank_1 != bank_0;
+      dut->sbuf_w_gnt_i = bank_w != bank_0 && bank_w != bank_1;
+    }
     DriveRead(ports_[0], dut->sbuf_0_data_i);
     DriveRead(ports_[1], dut->sbuf_1_data_i);
     DriveRead(ports_[2], dut->psum_0_data_i);

@@ -158,6 +158,23 @@ TEST_CASE("a packed instruction of n elements takes n + 8 cycles and each word i
   REQUIRE(bench.Run({i, i, i}) == 3 * (512 + 8) + 1);
 }
 
+TEST_CASE("three packed operands that start in the same bank run at one element a cycle",
+          "[vector][timing]") {
+  const auto dtype = GENERATE(Dtype::kFp8E5M2, Dtype::kBf16, Dtype::kFp32);
+  const auto off_1 = GENERATE(8192, 8200, 8256);
+  CAPTURE(int(dtype), off_1);
+  Bench bench(1, 0, 0);
+  bench.one_port_banks = true;
+  EngineInstr i = Packed(Op::kTensor, 512, dtype, 0, 4096, 0, kRows);
+  i.off_1 = static_cast<std::uint32_t>(off_1);
+  i.func = static_cast<std::uint8_t>(VecFunc::kMul);
+  LaneMemory expected = bench.memory;
+  Execute(i, expected);
+  REQUIRE(bench.Run({i}) <= 512 + 9 + 2);  // the first words collide once
+  REQUIRE(bench.reads == 2 * 512 * DtypeBytes(dtype) / 8);
+  REQUIRE(bench.memory.Difference(expected) == "");
+}
+
 TEST_CASE("PSUM sources and destination run at one element a cycle", "[vector][timing]") {
   Bench bench(1, 0, 0);
   EngineInstr i = Packed(Op::kTensor, 512, Dtype::kFp32, 0, 4096, 8192, kRows);
