@@ -157,9 +157,6 @@ build/$(1)/bench: build/$(1)/sim/app/bench.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))
 build/$(1)/wave_demo: build/$(1)/sim/app/wave_demo.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))
-build/$(1)/system_test: $$(patsubst tb/system/%.cpp,build/$(1)/tb/system/%.o,$$(wildcard tb/system/*.cpp)) \
-  build/host/tb/support/main.o $$(PROGRAM_LIBS_$(1))
-	@$$(PROGRAM_LINK_$(1))
 -include build/$(1)/core/Vdither_core__ver.d
 endef
 $(foreach c,$(CONFIGS),$(eval $(call variant,$(c),$(c),,0)))

@@ -31,7 +31,52 @@ TEST_PROGRAMS += build/test/$(1)
 -include build/tb/$(1)/V$(2)__ver.d
 endef
 
-$(eval $(call rtl_test,pe_array-8,pe_array,tb/tensor/pe_array_test.cpp,-GRows=8))
-$(eval $(call rtl_test,pe_array-16,pe_array,tb/tensor/pe_array_test.cpp,-GRows=16))
-$(eval $(call rtl_test,tensor_engine-8,tensor_engine,tb/tensor/tensor_engine_test.cpp,-GRows=8))
-$(eval $(call rtl_test,tensor_engine-16,tensor_engine,tb/tensor/tensor_engine_test.cpp,-GRows=16))
+# name | top | sources | parameters | SystemVerilog of the bench
+$(eval $(call rtl_test,rounder,rounder,tb/rounder/rounder_test.cpp,,))
+$(eval $(call rtl_test,lfsr,lfsr,tb/rounder/lfsr_test.cpp,,))
+$(eval $(call rtl_test,fp_widen,fp_widen,tb/fp/fp_widen_test.cpp,,))
+$(eval $(call rtl_test,fp32_fma,fp32_fma,tb/fp/fp32_fma_test.cpp,,))
+$(eval $(call rtl_test,fp32_minmax,fp32_minmax,tb/fp/fp32_minmax_test.cpp,,))
+$(eval $(call rtl_test,sum_acc,sum_acc,tb/fp/sum_acc_test.cpp,,))
+$(eval $(call rtl_test,psum,psum,tb/psum/psum_test.cpp,-GRows=8,))
+$(eval $(call rtl_test,sbuf-8,sbuf,tb/sbuf/sbuf_test.cpp,-GRows=8,))
+$(eval $(call rtl_test,sbuf-16,sbuf,tb/sbuf/sbuf_test.cpp,-GRows=16,))
+$(eval $(call rtl_test,pe_array-8,pe_array,tb/tensor/pe_array_test.cpp,-GRows=8,))
+$(eval $(call rtl_test,pe_array-16,pe_array,tb/tensor/pe_array_test.cpp,-GRows=16,))
+$(eval $(call rtl_test,tensor_engine-8,tensor_engine,tb/tensor/tensor_engine_test.cpp,-GRows=8,))
+$(eval $(call rtl_test,tensor_engine-16,tensor_engine,tb/tensor/tensor_engine_test.cpp,-GRows=16,))
+$(eval $(call rtl_test,vector_engine,vector_engine,tb/vector/vector_engine_test.cpp,-GRows=8,))
+$(eval $(call rtl_test,scalar_engine,scalar_engine,tb/scalar/scalar_engine_test.cpp,-GRows=8,))
+$(eval $(call rtl_test,dma-128,dma_tb,tb/dma/dma_test.cpp,-GAxiBits=128,tb/dma/dma_tb.sv))
+$(eval $(call rtl_test,dma-256,dma_tb,tb/dma/dma_test.cpp,-GAxiBits=256,tb/dma/dma_tb.sv))
+$(eval $(call rtl_test,instr_check,instr_check_tb,tb/sequencer/instr_check_test.cpp,,tb/sequencer/instr_check_tb.sv))
+$(eval $(call rtl_test,front_end,front_end,tb/sequencer/front_end_test.cpp,-GRows=8,))
+$(eval $(call rtl_test,csr,csr,tb/csr/csr_test.cpp,-GRows=8,))
+
+# ---- whole programs, the same sources on the functional model and on the Verilated core
+SYSTEM_SRC := $(wildcard tb/system/*_test.cpp)
+build/test/system-functional: $(SYSTEM_SRC:%.cpp=build/host/%.o) build/host/tb/system/make_functional.o \
+  build/host/tb/support/main.o build/host/libdither.a
+	@mkdir -p $(@D)
+	@g++ $^ $(LIBS) -o $@
+define system_test
+build/test/system-$(1): $(SYSTEM_SRC:%.cpp=build/$(1)/%.o) $(patsubst %.cpp,build/$(1)/%.o,$(wildcard tb/system/verilated/*.cpp)) \
+  build/host/tb/support/main.o $$(PROGRAM_LIBS_$(1))
+	@mkdir -p $$(@D)
+	@$$(PROGRAM_LINK_$(1))
+endef
+$(foreach c,$(CONFIGS),$(eval $(call system_test,$(c))))
+TEST_PROGRAMS += build/test/system-functional build/test/system-nano build/test/system-tiny
+
+# ---- checks that are commands
+CHECKS := generated results main-job lint synth-nano results-py synth-py setup
+CHECK_generated := python3 scripts/gen_isa.py --check
+CHECK_results := python3 scripts/results.py check
+CHECK_lint := scripts/lint.sh
+CHECK_main-job := build/tiny/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 300
+CHECK_synth-nano := python3 synth/synth.py --config nano --jobs 1 --no-results
+CHECK_results-py := python3 scripts/results_test.py
+CHECK_synth-py := python3 synth/synth_test.py
+CHECK_setup := scripts/setup.sh --check sim synth
+
+all-tests: $(TEST_PROGRAMS) build/tiny/digits build/host/train

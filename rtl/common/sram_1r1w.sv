@@ -3,7 +3,7 @@
 // Timing  write at the edge; rdata_o holds the word read at the last edge with re_i. A read of the word
 //         being written returns the old word.
 // Contents are undefined after power-up. For synthesis this module is a black box (Depth*Lanes*Width bits).
-// Test    tb/common/sram_test.cpp
+// Test    tb/psum/psum_test.cpp
 `default_nettype none
 module sram_1r1w #(
   parameter  int unsigned Depth = 512,            // words of each lane, >= 2

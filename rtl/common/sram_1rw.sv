@@ -2,7 +2,7 @@
 //
 // Timing  write at the edge; rdata_o holds the word read at the last edge with req_i and not we_i.
 // Contents are undefined after power-up. For synthesis this module is a black box (Depth*Lanes*Width bits).
-// Test    tb/common/sram_test.cpp
+// Test    tb/sbuf/sbuf_test.cpp
 `default_nettype none
 module sram_1rw #(
   parameter  int unsigned Depth = 1024,           // words of each lane, >= 2
