@@ -115,7 +115,9 @@ std::string CsrName(std::uint32_t address) {
 }
 
 Device::Device(const DeviceOptions& options)
-    : options_(options), next_(options.dram_base), ceiling_(options.dram_base + options.dram_bytes) {}
+    : options_(options),
+      next_(options.dram_base),
+      ceiling_(options.dram_base + options.dram_bytes) {}
 
 void Device::Initialize() {
   SetDramWindow(dram_base(), dram_limit());

@@ -39,7 +39,8 @@ class CsrError : public DeviceError {
  public:
   using DeviceError::DeviceError;
 };
-// A program that can't be loaded: empty, too large, for another configuration, or queues still busy.
+// A program that can't be loaded: empty, too large, for another configuration, or queues still
+// busy.
 class LoadError : public DeviceError {
  public:
   using DeviceError::DeviceError;
@@ -127,8 +128,8 @@ class Device {
   }
 
   // ---- programs
-  // Places the queues' instructions in rings at the end of DRAM, where the next program replaces them,
-  // and clears all semaphores. Queues must be idle.
+  // Places the queues' instructions in rings at the end of DRAM, where the next program replaces
+  // them, and clears all semaphores. Queues must be idle.
   void LoadProgram(const Program& program);
   void Start();  // doorbells of all queues that have instructions
   // Until all queues are idle or stopped. Throws ProgramFailed or TimeoutError.

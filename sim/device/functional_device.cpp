@@ -291,8 +291,8 @@ bool FunctionalDevice::Advance(std::uint64_t max_cycles) {
     ++rounds_;
     if (moved) continue;
     if (!waits) return true;
-    // Nothing can wake anybody but the host: every waiting queue would run into its watchdog, if that
-    // comes within the caller's time.
+    // Nothing can wake anybody but the host: every waiting queue would run into its watchdog, if
+    // that comes within the caller's time.
     if (watchdog_ == 0 || watchdog_ > max_cycles - round) {
       rounds_ += max_cycles - round - 1;
       return false;

@@ -1,8 +1,9 @@
 // The functional model behind the Device interface: registers, queues and semaphores without time.
 //
 // Advance() runs the queues round-robin, one instruction each, until nothing can go on. Queues that
-// wait when nothing moves any more would wait for ever: they get the watchdog error, all of them, or stay
-// waiting if the watchdog is off or longer than the time given. Counters know work and retired instructions only.
+// wait when nothing moves any more would wait for ever: they get the watchdog error, all of them,
+// or stay waiting if the watchdog is off or longer than the time given. Counters know work and
+// retired instructions only.
 //
 // Test  tb/system/ (both backends), tb/model/functional_test.cpp
 #pragma once

@@ -1,8 +1,8 @@
 // Golden kernels: what the operations mean, in double precision and plain loops. Independent of the
 // model (nothing of sim/model is included), so that both can't be wrong together unnoticed.
 //
-// Matrices are row-major. Each sum also gives its magnitude, the sum of the terms' absolute values: error
-// bounds of a floating-point sum are relative to that, not to the sum.
+// Matrices are row-major. Each sum also gives its magnitude, the sum of the terms' absolute values:
+// error bounds of a floating-point sum are relative to that, not to the sum.
 #pragma once
 
 #include <cstddef>
@@ -39,8 +39,9 @@ double Min(const std::vector<double>& values);
 // Index of the largest value of a column; the first of several.
 std::size_t ArgMaxOfColumn(const Matrix& x, std::size_t column);
 
-// Value of a number format's pattern, written down from the formats' definitions: sign, exponent_bits,
-// mantissa_bits, IEEE special values, or none but NaN (all ones) where `finite_only`.
+// Value of a number format's pattern, written down from the formats' definitions: sign,
+// exponent_bits, mantissa_bits, IEEE special values, or none but NaN (all ones) where
+// `finite_only`.
 double ValueOf(unsigned long bits, int exponent_bits, int mantissa_bits, bool finite_only = false);
 
 }  // namespace dither::golden

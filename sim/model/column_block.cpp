@@ -1,14 +1,14 @@
 // The inner loop of the functional model: one PE row group for 16 columns per step.
 //
-// A term is (magnitude << kFracBits) >> d < 2^30, so the sum of two fits 32 bits; pairs are widened to
-// 64 bits, where |sum| < 128 * 2^30. The arithmetic shift of the running sum is made of two logical
-// ones around a bias of 2^62, which every instruction set has.
+// A term is (magnitude << kFracBits) >> d < 2^30, so the sum of two fits 32 bits; pairs are widened
+// to 64 bits, where |sum| < 128 * 2^30. The arithmetic shift of the running sum is made of two
+// logical ones around a bias of 2^62, which every instruction set has.
 #include "sim/model/column_block.hpp"
 
 #include <cstring>
 
-// One copy for each generation of SIMD, chosen when the program starts. AddressSanitizer and coverage
-// builds may switch this off.
+// One copy for each generation of SIMD, chosen when the program starts. AddressSanitizer and
+// coverage builds may switch this off.
 #if defined(__x86_64__) && !defined(__clang__) && !defined(DITHER_NO_CLONES)
 #define DITHER_CLONES \
   __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
@@ -25,8 +25,8 @@ using Half32 = std::int32_t __attribute__((vector_size(32)));
 using Lanes64 = std::int64_t __attribute__((vector_size(64), may_alias));
 using Unsigned64 = std::uint64_t __attribute__((vector_size(64)));
 
-// Bits above the leading one; any number below 64 for 0. A loop over lanes, because the compiler knows
-// the instruction where there is one.
+// Bits above the leading one; any number below 64 for 0. A loop over lanes, because the compiler
+// knows the instruction where there is one.
 inline __attribute__((always_inline)) void LeadingZeros(const Unsigned64& value, Lanes64* zeros) {
   alignas(64) std::uint64_t in[8];
   alignas(64) std::int64_t out[8];
@@ -174,7 +174,8 @@ std::uint32_t FinishBlock(const BlockSums* sums, bool accumulate, std::uint32_t*
     const Words out = __builtin_convertvector((Unsigned64)bits, Words);
     std::memcpy(psum + 8 * half, &out, sizeof out);
     for (int n8 = 0; n8 < 8 && accumulate; ++n8) {
-      special |= static_cast<std::uint32_t>((old[n8] & 0x7f800000) == 0x7f800000) << (8 * half + n8);
+      special |= static_cast<std::uint32_t>((old[n8] & 0x7f800000) == 0x7f800000)
+                 << (8 * half + n8);
     }
   }
   return special;

@@ -1,4 +1,5 @@
-// Many column sums at once: the same bits as ColumnSum, 16 moving columns side by side in integer SIMD.
+// Many column sums at once: the same bits as ColumnSum, 16 moving columns side by side in integer
+// SIMD.
 //
 // Infinities and NaN take no part here: callers send the columns that have one to ColumnSum itself.
 //
@@ -47,8 +48,8 @@ std::uint32_t DecodeRow(const std::uint16_t* bits, BlockRow* row);
 // The sums of `groups` * kDotWidth rows: x[row] times the stationary column w[row], top to bottom.
 void SumBlock(const BlockRow* x, const BlockOperand* w, int groups, BlockSums* sums);
 
-// ColumnSum::Finish of 16 lanes: psum in, fp32 out in its place. The result has a bit for every lane whose
-// psum is an infinity or NaN: those are left as they were.
+// ColumnSum::Finish of 16 lanes: psum in, fp32 out in its place. The result has a bit for every
+// lane whose psum is an infinity or NaN: those are left as they were.
 std::uint32_t FinishBlock(const BlockSums* sums, bool accumulate, std::uint32_t* psum);
 
 }  // namespace dither::model

@@ -184,7 +184,8 @@ std::uint64_t FunctionalModel::Work(Queue queue, const isa::Encoded& encoded) {
   return count;
 }
 
-// ------------------------------------------------------------------------------------ tensor engine
+// ------------------------------------------------------------------------------------ tensor
+// engine
 
 void FunctionalModel::LoadStationary(const EngineInstr& i) {
   const std::uint32_t rows = config_.rows;
@@ -456,7 +457,8 @@ CheckResult FunctionalModel::Copy(const DmaInstr& i) {
       s.str[k] = str[k];
       (str[k] < 0 ? lo : hi) += (std::int64_t{i.size[k]} - 1) * str[k];
     }
-    if (!dram_.Contains(static_cast<std::uint64_t>(lo), static_cast<std::uint64_t>(hi - lo + bytes))) {
+    if (!dram_.Contains(static_cast<std::uint64_t>(lo),
+                        static_cast<std::uint64_t>(hi - lo + bytes))) {
       if (error.err == isa::Err::kNone) {
         error = {operand == 0 ? isa::Err::kAxiWrite : isa::Err::kAxiRead, 0,
                  static_cast<std::int64_t>(addr & kLow)};
@@ -540,7 +542,8 @@ std::vector<WriteRange> WriteFootprint(Queue queue, const isa::Encoded& encoded)
     const bool row = i.str_d[0] == 1;
     for (std::uint32_t n = 0; n < (row ? 1u : size[0]); ++n) {
       const std::int64_t element = RowOffset(i.str_d, i1, i2, i3) + std::int64_t{n} * i.str_d[0];
-      const auto at = static_cast<std::uint64_t>(i.off_d + element * static_cast<std::int64_t>(bytes));
+      const auto at =
+          static_cast<std::uint64_t>(i.off_d + element * static_cast<std::int64_t>(bytes));
       add({memory, i.part_d, i.parts_d, at, at + bytes * (row ? size[0] : 1)});
     }
   });

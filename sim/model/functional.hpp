@@ -1,6 +1,6 @@
-// The functional model: one instruction at a time, exact in every bit of SBUF, PSUM, DRAM and rounder
-// state. No clock, no queues; FunctionalDevice (sim/device) puts queues and registers around it, the
-// lockstep comparison runs it beside the RTL.
+// The functional model: one instruction at a time, exact in every bit of SBUF, PSUM, DRAM and
+// rounder state. No clock, no queues; FunctionalDevice (sim/device) puts queues and registers
+// around it, the lockstep comparison runs it beside the RTL.
 //
 // An instruction whose source and destination overlap is defined element by element in the order of
 // the iteration; the hardware's pipeline reads ahead, so programs must not depend on it.
@@ -19,8 +19,8 @@
 
 namespace dither {
 
-// What an instruction writes: bytes [begin, end) of every partition part .. part+parts-1, or of DRAM
-// (parts = 1). Depends on the instruction alone.
+// What an instruction writes: bytes [begin, end) of every partition part .. part+parts-1, or of
+// DRAM (parts = 1). Depends on the instruction alone.
 struct WriteRange {
   enum class Memory : std::uint8_t { kSbuf, kPsum, kDram };
   Memory memory;
@@ -39,8 +39,8 @@ class FunctionalModel {
   const isa::Config& config() const { return config_; }
 
   // Checks and executes; waiting and signalling are the caller's. On an error nothing has changed.
-  // Other than by static checks a copy fails where DRAM_BASE..DRAM_LIMIT is more than there is (kAxiRead,
-  // kAxiWrite).
+  // Other than by static checks a copy fails where DRAM_BASE..DRAM_LIMIT is more than there is
+  // (kAxiRead, kAxiWrite).
   CheckResult Execute(isa::Queue queue, const isa::Encoded& encoded);
 
   // Elements per lane, columns, or bytes: what the Work counter would count.

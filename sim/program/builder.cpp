@@ -81,8 +81,8 @@ void MatchFree(std::string_view op, const Pattern& dst, Pattern& src) {
   }
 }
 
-// Drops dimensions of size 1 and merges neighbours that lie one behind the other in all patterns, so
-// that up to four remain. Without `all` it merges only as far as needed.
+// Drops dimensions of size 1 and merges neighbours that lie one behind the other in all patterns,
+// so that up to four remain. Without `all` it merges only as far as needed.
 void Fold(std::vector<std::vector<Dim>*> patterns, bool all) {
   std::vector<Dim>& lead = *patterns[0];
   for (std::size_t d = lead.size(); d-- > 0;) {

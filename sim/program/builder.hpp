@@ -1,9 +1,9 @@
 // Builds programs: typed operands in, encoded instructions out, everything checked on the way.
 //
 // A refused instruction is a ProgramError whose text names the instruction, the operand with its
-// shape and place, and the limit. Operands of one engine instruction have equal shapes, where a source
-// may have size 1 (repeated, but not across partitions). Dimension 0 of an on-chip operand is the
-// partition. Memory for SBUF and PSUM comes from two bump allocators.
+// shape and place, and the limit. Operands of one engine instruction have equal shapes, where a
+// source may have size 1 (repeated, but not across partitions). Dimension 0 of an on-chip operand
+// is the partition. Memory for SBUF and PSUM comes from two bump allocators.
 //
 // Test  tb/program/builder_test.cpp
 #pragma once
@@ -50,8 +50,8 @@ struct MatmulOptions {
 };
 
 // Counts the events of one in-order producer: each Tick() is the signal of the next event, and a
-// consumer waits Until(count) events have happened. Counts wrap with the semaphore; a consumer may lag
-// or wait ahead by up to 32767.
+// consumer waits Until(count) events have happened. Counts wrap with the semaphore; a consumer may
+// lag or wait ahead by up to 32767.
 class Counter {
  public:
   Counter() = default;

@@ -1,7 +1,7 @@
 // Matrix product programs, DRAM to DRAM, any size: C[M][N] = A[K][M]^T * B[K][N].
 //
-// A lies with the contraction outside ([K][M]), as weights do; hand over A.Transpose(0, 1) for a matrix stored
-// as [M][K], which works but is loaded element by element. Schedule: layer.hpp.
+// A lies with the contraction outside ([K][M]), as weights do; hand over A.Transpose(0, 1) for a
+// matrix stored as [M][K], which works but is loaded element by element. Schedule: layer.hpp.
 //
 // Test  tb/system/gemm_test.cpp
 #pragma once

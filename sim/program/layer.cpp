@@ -1,5 +1,5 @@
-// The schedule of dense layers. Host order of emission is one legal order of execution, so every wait
-// is for an event that has been emitted already.
+// The schedule of dense layers. Host order of emission is one legal order of execution, so every
+// wait is for an event that has been emitted already.
 #include "sim/program/layer.hpp"
 
 #include <algorithm>
@@ -76,8 +76,9 @@ LayerPipeline::Slot& LayerPipeline::Fetch(Ring& ring, std::uint64_t key, const T
   return slot;
 }
 
-// Matmuls are emitted one late: one that would need two waits hands the wait for its load to the matmul
-// before, if that has none and ring 0 gets there without it. A nop would do too, but drains the engine.
+// Matmuls are emitted one late: one that would need two waits hands the wait for its load to the
+// matmul before, if that has none and ring 0 gets there without it. A nop would do too, but drains
+// the engine.
 void LayerPipeline::Push(Matmul matmul) {
   if (matmul.load && !matmul.waits.empty() && held_ && !held_->load && held_->waits.empty() &&
       matmul.load->te_need <= held_->te_before) {
@@ -132,7 +133,8 @@ void LayerPipeline::EvacuateTile(const Layer& layer, std::uint32_t tile, std::ui
     b_.Act(layer.func, target, psum, 1.0f,
            layer.bias->tensor.Slice(0, 0, height).Slice(1, tile, 1), layer.narrowing, sync);
   } else if (scalar) {
-    b_.Act(layer.func, target, psum, 1.0f, -0.0f, layer.narrowing, sync);  // x + -0 is x, also for -0
+    b_.Act(layer.func, target, psum, 1.0f, -0.0f, layer.narrowing,
+           sync);  // x + -0 is x, also for -0
   } else if (layer.func == isa::ActFunc::kRelu) {
     b_.Elementwise(isa::VecFunc::kMax, target, psum, 0.0f, layer.narrowing, sync);
   } else {
@@ -232,7 +234,8 @@ void LayerPipeline::Run(const Layer& layer) {
           m.options.accumulate = s > 0;
           // Ring 0 is in order: of the two loads the later one counts.
           Load load = w->pieces[0].load;
-          const Load& x_load = x ? x->pieces[pieces.size() > 1 ? p : x->pieces.size() - 1].load : load;
+          const Load& x_load =
+              x ? x->pieces[pieces.size() > 1 ? p : x->pieces.size() - 1].load : load;
           if (x_load.count > load.count) load = x_load;
           if (Need(Queue::kTensor, loads_, load.count)) m.load = load;
           std::uint64_t scalar_need = 0;

@@ -1,15 +1,17 @@
-// One dense layer after another on a core, all queues overlapped: what gemm.hpp and mlp.hpp build on.
+// One dense layer after another on a core, all queues overlapped: what gemm.hpp and mlp.hpp build
+// on.
 //
 //   DRAM ──dma0──► X ring, W ring ──tensor──► PSUM banks ──vector/scalar──► out ring ──dma1──► DRAM
 //                                                                     └──► activations in SBUF
 //
-// out[M][N] = func(W[K][M]^T * X[K][N] + bias). K is cut into stripes of `rows` partitions, M into tiles of
-// `rows`, up to four tiles a group, each in a PSUM bank of its own; the other banks are being emptied.
-// Inside a group the stripes are the outer loop, so a stripe that arrives gives work for the whole group.
-// Rings are caches with FIFO replacement: when all stripes of a layer fit, later groups find them there.
+// out[M][N] = func(W[K][M]^T * X[K][N] + bias). K is cut into stripes of `rows` partitions, M into
+// tiles of `rows`, up to four tiles a group, each in a PSUM bank of its own; the other banks are
+// being emptied. Inside a group the stripes are the outer loop, so a stripe that arrives gives work
+// for the whole group. Rings are caches with FIFO replacement: when all stripes of a layer fit,
+// later groups find them there.
 //
-// Every producer counts its events in one semaphore (Counter); consumers wait for counts. A wait that an
-// earlier instruction of the same queue has made already is left out.
+// Every producer counts its events in one semaphore (Counter); consumers wait for counts. A wait
+// that an earlier instruction of the same queue has made already is left out.
 #pragma once
 
 #include <array>
@@ -33,7 +35,7 @@ class LayerPipeline {
 
   struct Sizes {
     std::uint32_t columns = 0;    // most columns of a layer call
-    std::uint32_t x_slots = 0;    // stripes of X in SBUF, 0 if no layer reads X from DRAM, else >= 2
+    std::uint32_t x_slots = 0;  // stripes of X in SBUF, 0 if no layer reads X from DRAM, else >= 2
     std::uint32_t w_columns = 0;  // columns of W in a slot
     std::uint32_t w_slots = 0;    // >= 2
     std::uint32_t out_slots = 0;  // >= 2
@@ -42,8 +44,8 @@ class LayerPipeline {
   };
   LayerPipeline(ProgramBuilder& builder, const Sizes& sizes);
 
-  // Activations that stay on chip: tile t is [rows][N] at dimension 1 index t, and is there once the
-  // scalar engine has counted ready[t].
+  // Activations that stay on chip: tile t is [rows][N] at dimension 1 index t, and is there once
+  // the scalar engine has counted ready[t].
   struct Activations {
     Tensor tensor;  // [rows][tiles][columns]
     std::vector<std::uint64_t> ready;

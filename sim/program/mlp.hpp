@@ -1,8 +1,9 @@
-// Inference of a multilayer perceptron on a batch: activations [features][batch], features on partitions.
+// Inference of a multilayer perceptron on a batch: activations [features][batch], features on
+// partitions.
 //
-// Per layer: matmul, then func(x + bias) by the scalar engine from PSUM to SBUF; hidden activations stay on
-// chip, weights stream from DRAM. A batch larger than what fits runs in several passes of one program.
-// Schedule: layer.hpp. Test  tb/system/mlp_test.cpp
+// Per layer: matmul, then func(x + bias) by the scalar engine from PSUM to SBUF; hidden activations
+// stay on chip, weights stream from DRAM. A batch larger than what fits runs in several passes of
+// one program. Schedule: layer.hpp. Test  tb/system/mlp_test.cpp
 #pragma once
 
 #include <vector>

@@ -91,7 +91,8 @@ Program Program::Load(const std::filesystem::path& path) {
                            " instructions, that is " + std::to_string(expected) + " bytes" + found);
   }
   if (Crc32(bytes) != Get32(bytes, kCrcAt)) {
-    throw ProgramFileError(name + ": corrupt, the CRC-32 of the contents differs from the header's");
+    throw ProgramFileError(name +
+                           ": corrupt, the CRC-32 of the contents differs from the header's");
   }
   Program program;
   program.rows = Get32(bytes, kRowsAt);

@@ -1,7 +1,7 @@
 // A program: the encoded instructions of every queue, and the file that holds them.
 //
-// File: a header of 64 bytes (magic "DTHRPROG", version, rows it was built for, five counts, CRC-32 of
-// everything else), then the instructions of queue 0, 1, ... of 64 bytes each.
+// File: a header of 64 bytes (magic "DTHRPROG", version, rows it was built for, five counts, CRC-32
+// of everything else), then the instructions of queue 0, 1, ... of 64 bytes each.
 //
 // Test  tb/program/program_test.cpp
 #pragma once

@@ -164,7 +164,8 @@ Tensor Tensor::Named(std::string new_name) const {
 std::string Tensor::Describe() const {
   char where[48];
   if (place == Place::kDram) {
-    std::snprintf(where, sizeof where, " in DRAM @0x%llx", static_cast<unsigned long long>(address));
+    std::snprintf(where, sizeof where, " in DRAM @0x%llx",
+                  static_cast<unsigned long long>(address));
   } else {
     std::snprintf(where, sizeof where, " in %s p%u @0x%llx", Name(place), part,
                   static_cast<unsigned long long>(address));

@@ -1,8 +1,9 @@
 // A tensor as a program sees it: name, shape, dtype and place, with views that cost nothing.
 //
-// Each dimension has a size and a step: elements along the address, and partitions on chip. On chip,
-// dimension 0 of a new tensor is the partition. Dimensions are listed outermost first. Views only
-// change sizes and steps; what no instruction can express is refused when an instruction is built.
+// Each dimension has a size and a step: elements along the address, and partitions on chip. On
+// chip, dimension 0 of a new tensor is the partition. Dimensions are listed outermost first. Views
+// only change sizes and steps; what no instruction can express is refused when an instruction is
+// built.
 //
 // Test  tb/program/tensor_test.cpp
 #pragma once

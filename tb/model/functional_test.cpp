@@ -1,4 +1,5 @@
-// Single instructions of the functional model against the golden kernels, and what they leave alone.
+// Single instructions of the functional model against the golden kernels, and what they leave
+// alone.
 #include <catch2/catch.hpp>
 
 #include <cstring>
@@ -37,10 +38,10 @@ void ExecuteInside(FunctionalModel& model, Queue queue, const isa::Encoded& enco
       const std::vector<std::uint8_t>& now = r.memory == Memory::kSbuf   ? model.memory().sbuf
                                              : r.memory == Memory::kPsum ? model.memory().psum
                                                                          : model.dram().bytes;
-      const std::uint64_t base = r.memory == Memory::kSbuf ? std::uint64_t{p} * model.config().sbuf_bytes
-                                 : r.memory == Memory::kPsum
-                                     ? std::uint64_t{p} * isa::kPsumBytes
-                                     : 0 - model.dram().base;
+      const std::uint64_t base = r.memory == Memory::kSbuf
+                                     ? std::uint64_t{p} * model.config().sbuf_bytes
+                                 : r.memory == Memory::kPsum ? std::uint64_t{p} * isa::kPsumBytes
+                                                             : 0 - model.dram().base;
       REQUIRE(base + r.end <= now.size());
       std::copy(now.begin() + static_cast<long>(base + r.begin),
                 now.begin() + static_cast<long>(base + r.end),
@@ -53,7 +54,8 @@ void ExecuteInside(FunctionalModel& model, Queue queue, const isa::Encoded& enco
 }
 
 struct Rig {
-  explicit Rig(unsigned seed) : model(isa::kConfigs[0], 0x1000, 1 << 16), builder(isa::kConfigs[0]), random(seed) {
+  explicit Rig(unsigned seed)
+      : model(isa::kConfigs[0], 0x1000, 1 << 16), builder(isa::kConfigs[0]), random(seed) {
     for (auto& byte : model.memory().sbuf) byte = static_cast<std::uint8_t>(random());
     for (auto& byte : model.memory().psum) byte = static_cast<std::uint8_t>(random());
     for (auto& byte : model.dram().bytes) byte = static_cast<std::uint8_t>(random());
@@ -121,9 +123,10 @@ TEST_CASE("elementwise operations agree with mathematics in every format", "[fun
       for (std::size_t i = 0; i < dv.size(); ++i) {
         const double want = golden::Apply(op, av[i], bv[i]);
         const bool integer = d_type == Dtype::kInt8 || d_type == Dtype::kInt32;
-        const double bound = integer ? 0.5 + 1e-6
-                                     : std::fabs(want) * (tb::HalfUnit(d_type) + std::ldexp(1, -24)) +
-                                           std::ldexp(1, d_type == Dtype::kFp8E4M3 ? -10 : -17);
+        const double bound = integer
+                                 ? 0.5 + 1e-6
+                                 : std::fabs(want) * (tb::HalfUnit(d_type) + std::ldexp(1, -24)) +
+                                       std::ldexp(1, d_type == Dtype::kFp8E4M3 ? -10 : -17);
         INFO(isa::Name(a_type) << " to " << isa::Name(d_type) << " func " << int(func));
         REQUIRE(std::fabs(dv[i] - want) <= bound);
       }
@@ -147,7 +150,8 @@ TEST_CASE("act computes func(scale x + bias) with a bias of each partition", "[f
     const auto xv = rig.Values(x), bv = rig.Values(bias), yv = rig.Values(y);
     for (std::size_t i = 0; i < yv.size(); ++i) {
       const double want = golden::Relu(0.75 * xv[i] + bv[i / n]);
-      REQUIRE(std::fabs(yv[i] - want) <= std::fabs(want) * (std::ldexp(1, -8) + std::ldexp(1, -23)));
+      REQUIRE(std::fabs(yv[i] - want) <=
+              std::fabs(want) * (std::ldexp(1, -8) + std::ldexp(1, -23)));
     }
   }
 }
@@ -177,15 +181,18 @@ TEST_CASE("reductions agree with mathematics along one and two dimensions", "[fu
         }
         double magnitude = 0;
         const double want = golden::Sum(values, &magnitude);
-        // Below n units of 2^-15 of the largest term's last place (fp32.hpp), and the last rounding.
-        const double largest = std::max(std::fabs(golden::Max(values)), std::fabs(golden::Min(values)));
+        // Below n units of 2^-15 of the largest term's last place (fp32.hpp), and the last
+        // rounding.
+        const double largest =
+            std::max(std::fabs(golden::Max(values)), std::fabs(golden::Min(values)));
         REQUIRE(std::fabs(got - want) <= largest * values.size() * std::ldexp(1, -37) +
                                              std::fabs(want) * std::ldexp(1, -24));
       };
       for (std::size_t p = 0; p < 8; ++p) {
         const auto begin = v.begin() + static_cast<long>(p * outer * n);
         for (std::size_t o = 0; o < outer; ++o) {
-          check(yv[p * outer + o], {begin + static_cast<long>(o * n), begin + static_cast<long>((o + 1) * n)});
+          check(yv[p * outer + o],
+                {begin + static_cast<long>(o * n), begin + static_cast<long>((o + 1) * n)});
         }
         check(allv[p], {begin, begin + static_cast<long>(outer * n)});
       }
@@ -193,7 +200,8 @@ TEST_CASE("reductions agree with mathematics along one and two dimensions", "[fu
   }
 }
 
-TEST_CASE("a matmul at any place accumulates, reuses and leaves other columns alone", "[functional]") {
+TEST_CASE("a matmul at any place accumulates, reuses and leaves other columns alone",
+          "[functional]") {
   Rig rig(4);
   std::normal_distribution<float> normal;
   const auto draw = [&] { return normal(rig.random); };
@@ -231,7 +239,8 @@ TEST_CASE("a matmul at any place accumulates, reuses and leaves other columns al
   }
 }
 
-TEST_CASE("a destination that is hit again accumulates one column after the other", "[functional]") {
+TEST_CASE("a destination that is hit again accumulates one column after the other",
+          "[functional]") {
   Rig rig(5);
   const Tensor w = rig.builder.Sbuf("w", Dtype::kBf16, {1, 1});
   const Tensor x = rig.builder.Sbuf("x", Dtype::kBf16, {1, 40});
@@ -274,12 +283,15 @@ TEST_CASE("random legal instructions write inside their footprint only", "[funct
   for (int trial = 0; trial < 60000 && legal < 1500; ++trial) {
     const Queue queue = isa::kAllQueue[rig.random() % 5];
     isa::Encoded encoded{};
-    const auto stride = [&] { return static_cast<std::int16_t>(static_cast<int>(rig.random() % 40) - 12); };
+    const auto stride = [&] {
+      return static_cast<std::int16_t>(static_cast<int>(rig.random() % 40) - 12);
+    };
     if (queue == Queue::kDma0 || queue == Queue::kDma1) {
       isa::DmaInstr i{};
       i.opcode = static_cast<std::uint8_t>(isa::Op::kCopy);
       i.dtype_d = i.dtype_0 = static_cast<std::uint8_t>(1 + rig.random() % 7);
-      const std::int32_t bytes = static_cast<std::int32_t>(isa::DtypeBytes(static_cast<Dtype>(i.dtype_d)));
+      const std::int32_t bytes =
+          static_cast<std::int32_t>(isa::DtypeBytes(static_cast<Dtype>(i.dtype_d)));
       for (auto& s : i.size) s = static_cast<std::uint16_t>(1 + rig.random() % 4);
       const auto side = [&](std::uint64_t& addr, std::array<std::int32_t, 4>& str) {
         const bool sbuf = rig.random() % 2 != 0;
@@ -288,7 +300,8 @@ TEST_CASE("random legal instructions write inside their footprint only", "[funct
                     : 0x1000 + offset;
         for (auto& s : str) {
           s = stride() * bytes;
-          if (sbuf && rig.random() % 3 == 0) s += (static_cast<int>(rig.random() % 3) - 1) * (1 << 20);
+          if (sbuf && rig.random() % 3 == 0)
+            s += (static_cast<int>(rig.random() % 3) - 1) * (1 << 20);
         }
         if (rig.random() % 2 != 0) str[0] = bytes;
       };
@@ -300,14 +313,16 @@ TEST_CASE("random legal instructions write inside their footprint only", "[funct
       const isa::Op ops[] = {isa::Op::kMatmul, isa::Op::kTensor, isa::Op::kAct};
       i.opcode = static_cast<std::uint8_t>(ops[static_cast<int>(queue)]);
       const bool matmul = queue == Queue::kTensor;
-      if (queue == Queue::kVector && rig.random() % 2 != 0) i.opcode = static_cast<std::uint8_t>(isa::Op::kReduce);
+      if (queue == Queue::kVector && rig.random() % 2 != 0)
+        i.opcode = static_cast<std::uint8_t>(isa::Op::kReduce);
       const bool reduce = i.opcode == static_cast<std::uint8_t>(isa::Op::kReduce);
       i.dtype_d = static_cast<std::uint8_t>(matmul ? 1 : 1 + rig.random() % 7);
       i.dtype_0 = static_cast<std::uint8_t>(matmul ? 2 + rig.random() % 4 : 1 + rig.random() % 7);
       i.dtype_1 = static_cast<std::uint8_t>(matmul ? 2 : 1 + rig.random() % 7);
       i.space_d = matmul || rig.random() % 3 == 0;
       i.space_0 = !matmul && rig.random() % 3 == 0;
-      i.func = static_cast<std::uint8_t>(matmul ? 0 : rig.random() % 3 % (queue == Queue::kScalar ? 2 : 3));
+      i.func = static_cast<std::uint8_t>(
+          matmul ? 0 : rig.random() % 3 % (queue == Queue::kScalar ? 2 : 3));
       i.round = static_cast<std::uint8_t>(rig.random() % 3);
       i.sat = rig.random() % 2 != 0;
       i.acc = rig.random() % 2 != 0;

@@ -1,4 +1,5 @@
-// The builder's limits: each message names the operand, its shape and the limit; nothing is emitted.
+// The builder's limits: each message names the operand, its shape and the limit; nothing is
+// emitted.
 #include <catch2/catch.hpp>
 
 #include "sim/program/builder.hpp"
@@ -44,7 +45,8 @@ TEST_CASE("views move the address and the steps, never the data", "[tensor]") {
   CHECK_THROWS_WITH(t.Split(1, 4), Contains("4 does not divide dimension 1 of size 6"));
   CHECK_THROWS_WITH(t.Slice(2, 0, 5).Merge(1), Contains("do not lie one behind the other"));
   CHECK_THROWS_WITH(t.Permute({0, 0, 1}), Contains("every dimension once"));
-  CHECK_THROWS_WITH(Tensor::Dram("empty", 0, Dtype::kInt8, {3, 0}), Contains("dimension 1 is empty"));
+  CHECK_THROWS_WITH(Tensor::Dram("empty", 0, Dtype::kInt8, {3, 0}),
+                    Contains("dimension 1 is empty"));
 }
 
 TEST_CASE("a refused instruction names operand, shape and limit, and leaves nothing", "[builder]") {
@@ -63,8 +65,9 @@ TEST_CASE("a refused instruction names operand, shape and limit, and leaves noth
                     Contains("wide bf16[9][16]") && Contains("bad partition"));
   CHECK_THROWS_WITH(b.Cast(x, Sbuf("shifted", Dtype::kBf16, {7, 16}, 1)),
                     Contains("shifted bf16[7][16] in SBUF p1") && Contains("same partitions"));
-  CHECK_THROWS_WITH(b.Cast(x, Sbuf("short", Dtype::kBf16, {8, 15})),
-                    Contains("short bf16[8][15]") && Contains("does not fit [16] of destination (x"));
+  CHECK_THROWS_WITH(
+      b.Cast(x, Sbuf("short", Dtype::kBf16, {8, 15})),
+      Contains("short bf16[8][15]") && Contains("does not fit [16] of destination (x"));
   CHECK_THROWS_WITH(b.Cast(x, Tensor::Dram("d", 0, Dtype::kBf16, {8, 16})),
                     Contains("d bf16[8][16] in DRAM") && Contains("engines don't reach DRAM"));
   CHECK_THROWS_WITH(b.Cast(x, x.Transpose(0, 1)), Contains("neighbouring partitions"));
@@ -87,9 +90,11 @@ TEST_CASE("a matmul's three operands must agree", "[builder]") {
   const auto x = Sbuf("x", Dtype::kBf16, {5, 16}), w = Sbuf("w", Dtype::kBf16, {5, 3}, 0, 0x100);
   const auto c = Psum("c", {3, 16});
   b.Matmul(c, w, x);
-  CHECK_THROWS_WITH(b.Matmul(c, w.Slice(0, 0, 4), x), Contains("w bf16[4][3]") && Contains("contracted"));
-  CHECK_THROWS_WITH(b.Matmul(Psum("c4", {4, 16}), w, x),
-                    Contains("3 columns") && Contains("c4 fp32[4][16]") && Contains("4 partitions"));
+  CHECK_THROWS_WITH(b.Matmul(c, w.Slice(0, 0, 4), x),
+                    Contains("w bf16[4][3]") && Contains("contracted"));
+  CHECK_THROWS_WITH(b.Matmul(Psum("c4", {4, 16}), w, x), Contains("3 columns") &&
+                                                             Contains("c4 fp32[4][16]") &&
+                                                             Contains("4 partitions"));
   CHECK_THROWS_WITH(b.Matmul(c, w, x.Slice(1, 0, 9)), Contains("moving (x bf16[5][9]"));
   CHECK_THROWS_WITH(b.Matmul(Sbuf("s", Dtype::kFp32, {3, 16}), w, x),
                     Contains("destination (s fp32") && Contains("bad memory space"));
@@ -120,20 +125,22 @@ TEST_CASE("a copy folds dimensions into long rows and refuses what DMA can't do"
   CHECK_THROWS_WITH(b.Copy(Queue::kVector, chip, dram), Contains("vector is no DMA ring"));
   CHECK_THROWS_WITH(b.Copy(Queue::kDma0, Psum("p", {16, 4}), Psum("p", {16, 4})),
                     Contains("DMA doesn't reach PSUM"));
-  CHECK_THROWS_WITH(b.Copy(Queue::kDma0, chip, Tensor::Dram("d", 0x1000, Dtype::kFp16, {16, 2, 16})),
-                    Contains("DMA doesn't convert"));
+  CHECK_THROWS_WITH(
+      b.Copy(Queue::kDma0, chip, Tensor::Dram("d", 0x1000, Dtype::kFp16, {16, 2, 16})),
+      Contains("DMA doesn't convert"));
   CHECK_THROWS_WITH(b.Copy(Queue::kDma0, chip, dram.Transpose(1, 2)), Contains("another shape"));
-  CHECK_THROWS_WITH(b.Copy(Queue::kDma0, chip, Tensor::Dram("d", 0x1f00, Dtype::kBf16, {16, 2, 16})),
-                    Contains("DRAM address outside the window at 0x22ff") &&
-                        Contains("0x1000..0x2000"));
+  CHECK_THROWS_WITH(
+      b.Copy(Queue::kDma0, chip, Tensor::Dram("d", 0x1f00, Dtype::kBf16, {16, 2, 16})),
+      Contains("DRAM address outside the window at 0x22ff") && Contains("0x1000..0x2000"));
 }
 
 TEST_CASE("memory and semaphores run out with a message", "[builder]") {
   ProgramBuilder b(isa::kConfigs[0]);
   const std::uint32_t mark = b.SbufMark();
   b.Sbuf("most", Dtype::kFp32, {8, 4000});
-  CHECK_THROWS_WITH(b.Sbuf("rest", Dtype::kFp32, {8, 97}),
-                    Contains("rest fp32[8][97]") && Contains("388 bytes of each partition, 384 of 16384"));
+  CHECK_THROWS_WITH(
+      b.Sbuf("rest", Dtype::kFp32, {8, 97}),
+      Contains("rest fp32[8][97]") && Contains("388 bytes of each partition, 384 of 16384"));
   b.SbufRelease(mark);
   b.Sbuf("all", Dtype::kFp32, {8, 4096});
   CHECK_THROWS_WITH(b.Sbuf("x", Dtype::kFp32, {4, 1}, 5), Contains("partitions 5..8, nano has 8"));

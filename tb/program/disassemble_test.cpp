@@ -70,7 +70,8 @@ TEST_CASE("text that is no instruction is refused at the word that is wrong", "[
   CHECK_THROWS_WITH(Assemble(Queue::kVector, "matmul"), Catch::Contains("no such instruction"));
   CHECK_THROWS_WITH(Assemble(Queue::kVector, "tensor.add size=4,x"), Catch::Contains("'size=4,x'"));
   CHECK_THROWS_WITH(Assemble(Queue::kVector, "tensor.add size=65536"), Catch::Contains("range"));
-  CHECK_THROWS_WITH(Assemble(Queue::kVector, "tensor.add dst=sbuf:bf16"), Catch::Contains("operand"));
+  CHECK_THROWS_WITH(Assemble(Queue::kVector, "tensor.add dst=sbuf:bf16"),
+                    Catch::Contains("operand"));
   CHECK_THROWS_WITH(Assemble(Queue::kDma0, "copy frobnicate"), Catch::Contains("unknown word"));
   CHECK_THROWS_WITH(Assemble(Queue::kDma0, "raw 00"), Catch::Contains("128"));
 }

@@ -61,7 +61,8 @@ TEST_CASE("a broken program file is refused for what is wrong with it", "[progra
   fails(good.substr(0, 100), "size is no multiple of 64");
   fails(good.substr(0, 128), "truncated, the header announces 3 instructions, that is 256 bytes");
   fails(good + good.substr(0, 64), "too long");
-  for (const std::size_t at : {std::size_t{12}, std::size_t{60}, std::size_t{64}, good.size() - 1}) {
+  for (const std::size_t at :
+       {std::size_t{12}, std::size_t{60}, std::size_t{64}, good.size() - 1}) {
     std::string bad = good;
     bad[at] = static_cast<char>(bad[at] ^ 0x10);
     fails(bad, "CRC-32");

@@ -1,5 +1,5 @@
-// The schedules of whole programs under a simple timing model: how busy the array could be. Not the truth
-// (that is the RTL), but a bad schedule shows here in milliseconds.
+// The schedules of whole programs under a simple timing model: how busy the array could be. Not the
+// truth (that is the RTL), but a bad schedule shows here in milliseconds.
 #include <catch2/catch.hpp>
 
 #include <algorithm>
@@ -15,8 +15,9 @@ namespace {
 
 using isa::Queue;
 
-// Every instruction takes its issue time, then a latency until its signal; queues are in order, waits are
-// met by the n-th signal of a semaphore. Increments are 1 and counts stay below 2^15 here.
+// Every instruction takes its issue time, then a latency until its signal; queues are in order,
+// waits are met by the n-th signal of a semaphore. Increments are 1 and counts stay below 2^15
+// here.
 struct Timing {
   std::uint32_t beat_bytes;
   double memory_latency = 100, engine_latency = 40, issue = 2, row_overhead = 1;

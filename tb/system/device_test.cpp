@@ -1,4 +1,5 @@
-// What a device promises a host: errors with their records, refusals, counters, semaphores, rounders.
+// What a device promises a host: errors with their records, refusals, counters, semaphores,
+// rounders.
 #include <catch2/catch.hpp>
 
 #include <random>
@@ -170,7 +171,8 @@ TEST_CASE("a faulty instruction stops its queue there and changes nothing", "[de
   }
 }
 
-TEST_CASE("an error's cause is listed before the watchdogs of those who waited for it", "[device]") {
+TEST_CASE("an error's cause is listed before the watchdogs of those who waited for it",
+          "[device]") {
   auto device = tb::MakeDevice(tb::Options("nano"));
   device->SetWatchdog(500);
   ProgramBuilder b(device->config());
@@ -230,7 +232,8 @@ TEST_CASE("programs that can't be loaded say why", "[device]") {
                                               Catch::Contains("nano"));
   program.rows = 8;
   program[Queue::kTensor].assign(65537, NopWaiting(0, 0));
-  CHECK_THROWS_WITH(device->Run(program), Catch::Contains("65537 instructions, a ring holds 65536"));
+  CHECK_THROWS_WITH(device->Run(program),
+                    Catch::Contains("65537 instructions, a ring holds 65536"));
   program[Queue::kTensor].assign(2000, NopWaiting(0, 0));
   CHECK_THROWS_WITH(device->Run(program), Catch::Contains("queue tensor needs 128000 bytes"));
 }

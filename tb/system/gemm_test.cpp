@@ -15,8 +15,9 @@ struct Case {
   std::uint32_t k, m, n;
 };
 
-// Runs one product and compares every element. The bound: each of the array's sums of a stripe is off by
-// no more than a few units of 2^-24 of the terms' magnitude (docs/numerics.md), then one rounding to C.
+// Runs one product and compares every element. The bound: each of the array's sums of a stripe is
+// off by no more than a few units of 2^-24 of the terms' magnitude (docs/numerics.md), then one
+// rounding to C.
 void CheckGemm(Device& device, Case size, Dtype a_type, Dtype b_type, Dtype c_type,
                Evacuate evacuate, unsigned seed) {
   std::mt19937 random(seed);
@@ -71,14 +72,16 @@ TEST_CASE("columns beyond one PSUM bank and rows beyond one group continue in th
   CheckGemm(*device, {8, 100, 512}, Dtype::kBf16, Dtype::kBf16, Dtype::kBf16, Evacuate::kBoth, 2);
   CheckGemm(*device, {200, 70, 67}, Dtype::kBf16, Dtype::kBf16, Dtype::kFp32, Evacuate::kBoth, 3);
   // More stripes than fit SBUF: they are loaded again for every group.
-  CheckGemm(*device, {331, 71, 521}, Dtype::kBf16, Dtype::kBf16, Dtype::kFp32, Evacuate::kVector, 4);
+  CheckGemm(*device, {331, 71, 521}, Dtype::kBf16, Dtype::kBf16, Dtype::kFp32, Evacuate::kVector,
+            4);
 }
 
 TEST_CASE("fp8 operands mix with bf16 and results come in any format", "[gemm]") {
   auto device = tb::MakeDevice(tb::Options("nano"));
   CheckGemm(*device, {17, 13, 29}, Dtype::kFp8E4M3, Dtype::kBf16, Dtype::kFp32, Evacuate::kBoth, 5);
   CheckGemm(*device, {17, 13, 29}, Dtype::kBf16, Dtype::kFp8E5M2, Dtype::kBf16, Evacuate::kBoth, 6);
-  CheckGemm(*device, {17, 13, 29}, Dtype::kFp8E4M3, Dtype::kFp8E5M2, Dtype::kFp16, Evacuate::kBoth, 7);
+  CheckGemm(*device, {17, 13, 29}, Dtype::kFp8E4M3, Dtype::kFp8E5M2, Dtype::kFp16, Evacuate::kBoth,
+            7);
 }
 
 TEST_CASE("a transposed view of the left matrix gives the same product", "[gemm]") {

@@ -1,5 +1,5 @@
-// The device under test of every file in this folder: tb/system is compiled once per backend, linked
-// with that backend's MakeDevice. Data helpers of the tests are here too.
+// The device under test of every file in this folder: tb/system is compiled once per backend,
+// linked with that backend's MakeDevice. Data helpers of the tests are here too.
 #pragma once
 
 #include <bit>
@@ -41,8 +41,8 @@ inline double Value(isa::Dtype dtype, std::uint32_t bits) {
   }
 }
 
-// A tensor's worth of elements as bytes, values drawn by `draw` and rounded to the dtype; `values` gets
-// what was stored.
+// A tensor's worth of elements as bytes, values drawn by `draw` and rounded to the dtype; `values`
+// gets what was stored.
 template <typename Draw>
 std::vector<std::uint8_t> RandomBytes(isa::Dtype dtype, std::size_t count, Draw&& draw,
                                       std::vector<double>* values = nullptr) {
@@ -80,7 +80,8 @@ inline Tensor EmptyTensor(Device& device, std::string name, isa::Dtype dtype,
 }
 
 template <typename T>
-void FillSbuf(Device& device, std::uint32_t part, std::uint64_t offset, const std::vector<T>& data) {
+void FillSbuf(Device& device, std::uint32_t part, std::uint64_t offset,
+              const std::vector<T>& data) {
   device.WriteSbuf(part, static_cast<std::uint32_t>(offset), std::as_bytes(std::span(data)));
 }
 

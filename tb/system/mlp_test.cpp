@@ -1,4 +1,5 @@
-// Multilayer perceptrons against the golden kernels, which round the hidden activations the same way.
+// Multilayer perceptrons against the golden kernels, which round the hidden activations the same
+// way.
 #include <catch2/catch.hpp>
 
 #include <random>
@@ -12,7 +13,8 @@ namespace {
 using isa::Dtype;
 
 // Activations are compared after a step of the golden chain that starts from the values the device
-// itself would have had to round, so the bound is that of one layer plus one unit of each hidden rounding.
+// itself would have had to round, so the bound is that of one layer plus one unit of each hidden
+// rounding.
 void CheckMlp(Device& device, const std::vector<std::uint32_t>& widths, std::uint32_t batch,
               std::uint32_t pass_columns, unsigned seed) {
   std::mt19937 random(seed);
