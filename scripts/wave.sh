@@ -27,12 +27,18 @@ show() {
   command -v gtkwave >/dev/null && command -v fst2vcd >/dev/null ||
     die "gtkwave is not installed; scripts/setup.sh --no-data wave installs it. The waves are in $fst"
   python3 "$kRoot/scripts/waves/save_file.py" "$fst" --out "$save" "$@"
-  if [[ -n ${DISPLAY:-}${WAYLAND_DISPLAY:-} ]]; then
-    echo "gtkwave $fst $save"
-    exec gtkwave "$fst" "$save" >/dev/null
+  local command messages
+  command="gtkwave $(printf '%q' "$(realpath "$fst")") $(printf '%q' "$(realpath "$save")")"
+  if [[ -z ${DISPLAY:-}${WAYLAND_DISPLAY:-} ]]; then
+    echo "no display here; the waves are in $fst. To look at them:"
+    echo "  $command"
+    return
   fi
-  echo "no display here; the waves are in $fst. To look at them:"
-  echo "  gtkwave $(printf '%q' "$(realpath "$fst")") $(printf '%q' "$(realpath "$save")")"
+  echo "$command"
+  # GTKWave exits with 0 where it can't open the display: only its message tells.
+  messages=$(gtkwave "$fst" "$save" 2>&1 >/dev/null) || die "gtkwave failed: $messages"
+  [[ $messages != *"Could not initialize GTK"* ]] ||
+    die "the display ${DISPLAY:-$WAYLAND_DISPLAY} can't be opened; the waves are in $fst"
 }
 
 # The program as a path that can be run, wherever it lies.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make GTKWave's save file from scripts/waves/view.toml, for any FST file of a core.
+"""Make GTKWave's save file from scripts/waves/view.toml, for the FST file of any core.
 
   save_file.py FILE.fst --out FILE.gtkw   for this trace: names and widths from it, the time range of its program,
                                           a marker wherever an instruction retires (the first 26)
@@ -113,12 +113,12 @@ class Trace:
 class View:
     """view.toml, resolved against the names of a trace."""
 
-    def __init__(self, trace: Trace, filters: str, opened: list[str] | None = None):
+    def __init__(self, trace: Trace, folder: str, opened: list[str] | None = None):
         with (HERE / "view.toml").open("rb") as f:
             self.view = tomllib.load(f)
         self.top = self.view["top"]
         self.trace = trace
-        self.filters = filters  # folder, as the save file names it
+        self.folder = folder  # of this script, as the save file names it
         for name in opened or []:
             if name not in [g["name"] for g in self.view["group"]]:
                 raise BadView(f"no group {name}; there are: " + ", ".join(g["name"] for g in self.view["group"]))
@@ -161,10 +161,10 @@ class View:
             return [f"@{RADIX[how] | RIGHT | flags:x}"]
         number = self.used.setdefault(how, len(self.used) + 1)
         if how in NUMBERS:
-            return [f"@{HEX | RIGHT | BY_PROCESS | flags:x}", f"^>{number} {self.filters}/../float_filter.py {how}"]
+            return [f"@{HEX | RIGHT | BY_PROCESS | flags:x}", f"^>{number} {self.folder}/float_filter.py {how}"]
         if not (HERE / "filters" / f"{how}.txt").is_file():
             raise BadView(f"view.toml: {how} is neither a radix, a number format nor a file of filters/")
-        return [f"@{HEX | RIGHT | BY_FILE | flags:x}", f"^{number} {self.filters}/{how}.txt"]
+        return [f"@{HEX | RIGHT | BY_FILE | flags:x}", f"^{number} {self.folder}/filters/{how}.txt"]
 
     def lines(self) -> list[str]:
         out = []
@@ -191,9 +191,9 @@ class View:
 def save_file(trace: Trace, times: bool, first: int | None = None, last: int | None = None,
               opened: list[str] | None = None) -> tuple[str, list[str]]:
     """Text of the save file, and the signals of the view that the trace has not."""
-    view = View(trace, str(HERE / "filters") if times else "scripts/waves/filters", opened)
+    view = View(trace, str(HERE) if times else "scripts/waves", opened)
     body = view.lines()
-    start, end, marks = trace.program(view.top) if times else (0, 4096, [])
+    start, end, marks = trace.program(view.top) if times else (0, 2400, [])
     start, end = start if first is None else first, end if last is None else last
     if end <= start:
         raise BadView(f"times {start}..{end} are no range")

@@ -30,7 +30,7 @@ using isa::Round;
 
 constexpr std::uint32_t kTiles = 2;     // stationary tiles, one matmul each
 constexpr std::uint32_t kColumns = 32;  // moving columns of a matmul
-constexpr float kScale = 0.5f;
+constexpr float kScale = 0.3f;  // not a power of two: gives the rounder something to round
 constexpr float kBias = 0.25f;
 constexpr float kAdded = 1.0f;
 
@@ -47,13 +47,10 @@ std::uint16_t Bf16(float value) {
       NarrowFromFp32(Dtype::kBf16, std::bit_cast<std::uint32_t>(value), Round::kRne, false, 0));
 }
 
-// Random multiples of 1/parts in [-2, 2]: exact in bf16, and short numbers to read in the waves.
-std::vector<std::uint16_t> RandomBf16(std::mt19937_64& random, std::size_t count, int parts) {
+// Random halves in [-2, 2]: exact in bf16, and short numbers to read in the waves.
+std::vector<std::uint16_t> RandomBf16(std::mt19937_64& random, std::size_t count) {
   std::vector<std::uint16_t> values(count);
-  for (auto& v : values) {
-    const int multiple = static_cast<int>(random() % static_cast<unsigned>(4 * parts + 1)) - 2 * parts;
-    v = Bf16(static_cast<float>(multiple) / static_cast<float>(parts));
-  }
+  for (auto& v : values) v = Bf16(static_cast<float>(static_cast<int>(random() % 9) - 4) / 2.0f);
   return values;
 }
 
@@ -138,8 +135,8 @@ int Run(const Options& options) {
   const std::uint32_t rows = device->config().rows;
 
   std::mt19937_64 random(options.seed);
-  const auto w = RandomBf16(random, std::size_t{kTiles} * rows * rows, 16);
-  const auto x = RandomBf16(random, std::size_t{kTiles} * rows * kColumns, 2);
+  const auto w = RandomBf16(random, std::size_t{kTiles} * rows * rows);
+  const auto x = RandomBf16(random, std::size_t{kTiles} * rows * kColumns);
   const std::uint64_t w_at = device->Allocate(w.size() * 2), x_at = device->Allocate(x.size() * 2);
   const std::uint64_t y_at = device->Allocate(rows * kColumns * 2), sums_at = device->Allocate(rows * 4);
   device->WriteArray(w_at, w);
