@@ -158,7 +158,7 @@ TEST_CASE("sums of a few units, negative ones above all, round like the model at
     const std::uint32_t big = exponent << 23;
     REQUIRE(bench.Run(RedFunc::kSum, {0x80000001, big, big | 0x80000000}));  // floors to -1
     for (int trial = 0; trial < 300; ++trial) {
-      std::vector<std::uint32_t> list = {big | (rng() & 0x7fffff)};
+      std::vector<std::uint32_t> list = {static_cast<std::uint32_t>(big | (rng() & 0x7fffff))};
       for (std::uint32_t n = rng() % 6; n > 0; --n) {
         const std::uint32_t field = exponent > 42 ? exponent - rng() % 42 : rng() % exponent;
         const std::uint32_t ones = rng() % 2 != 0 ? rng() & 0x7fffff : 0x7fffff << (rng() % 24);
