@@ -130,6 +130,6 @@ module stream_reader #(
   assign elem_o = elem_q;
 
   // Nothing is left over from an instruction, and the two registers never fill at once.
-  `CHK(NothingAhead_A, !load_i || !ahead_q)
+  `CHK(NothingAhead_A, !load_i || !ahead_q || shift)
   `CHK(OneArrives_A, !(arrive_q && (arrive_ahead_q || shift)))
 endmodule

@@ -174,6 +174,8 @@ module tensor_engine #(
     .space_i     (dither_pkg::SpaceSbuf),
     .valid_i     (w_go && !w_zero),
     .addr_i      (w_addr_q),
+    .next_i      ('0),
+    .last_i      (1'b1),
     .ready_o     (w_elem_ready),
     .fire_i      (w_fire && !w_zero),
     .valid_1_i   (w_fire1_q),
@@ -219,7 +221,9 @@ module tensor_engine #(
   end
 
   logic             unused_group_first, unused_group_last;
-  logic [ByteW-1:0] unused_x_next;
+  logic [ByteW-1:0] x_next;
+  logic [1:0]       unused_x_next;
+  assign unused_x_next = x_next[1:0];
   logic [13:0]      unused_d_next;
   ap_loop u_loop (
     .clk_i,
@@ -242,7 +246,7 @@ module tensor_engine #(
     .step_i  (x_fire),
     .dim_i   (x_dim),
     .addr_o  (x_addr),
-    .next_o  (unused_x_next)
+    .next_o  (x_next)
   );
   ap_walker #(.AddrW(14)) u_d_walker (
     .clk_i,
@@ -255,7 +259,7 @@ module tensor_engine #(
     .addr_o  (d_addr),
     .next_o  (unused_d_next)
   );
-  stream_reader #(.Rows(Rows), .AddrW(ByteW)) u_x_reader (
+  stream_reader #(.Rows(Rows), .AddrW(ByteW), .Prefetch(1'b1)) u_x_reader (
     .clk_i,
     .rst_ni,
     .load_i      (x_take),
@@ -263,6 +267,8 @@ module tensor_engine #(
     .space_i     (dither_pkg::SpaceSbuf),
     .valid_i     (x_go),
     .addr_i      (x_addr),
+    .next_i      (x_next[ByteW-1:2]),
+    .last_i      (x_last),
     .ready_o     (x_ready),
     .fire_i      (x_fire),
     .valid_1_i   (v_q[1]),
@@ -383,7 +389,7 @@ module tensor_engine #(
   end
 
   assign busy_o  = inside_q != '0;
-  assign stall_o = te_x_req_o && !te_x_gnt_i;
+  assign stall_o = x_go && !x_ready;
   assign work_o  = {7'b0, x_fire};
 
   // The sequencer keeps at most four instructions inside.
