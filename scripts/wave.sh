@@ -2,7 +2,8 @@
 # Run a traced program and look at its waves in GTKWave: `make wave`. See --help and docs/waves.md.
 set -euo pipefail
 
-readonly kRoot=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+kRoot=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+readonly kRoot
 
 usage() {
   cat <<'HELP'
@@ -24,7 +25,7 @@ show() {
   local fst=$1 save=${1%.fst}.gtkw
   shift
   [[ -f $fst ]] || die "$fst: no such file"
-  command -v gtkwave >/dev/null && command -v fst2vcd >/dev/null ||
+  type gtkwave fst2vcd >/dev/null 2>&1 ||
     die "gtkwave is not installed; scripts/setup.sh --no-data wave installs it. The waves are in $fst"
   python3 "$kRoot/scripts/waves/save_file.py" "$fst" --out "$save" "$@"
   local command messages

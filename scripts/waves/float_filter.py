@@ -60,7 +60,8 @@ def translate(line: str, fmt: str) -> str:
 
 def self_test() -> int:
     cases = [("fp32", "3f800000", "1"), ("fp32", "ff800000", "-inf"), ("fp32", "00000001", "1.4013e-45"),
-             ("fp32", "80000000", "-0"), ("bf16", "3fc0", "1.5"), ("bf16", "7fc0", "nan"), ("bf16", "c0403f80", "1  -3"),
+             ("fp32", "80000000", "-0"), ("bf16", "3fc0", "1.5"), ("bf16", "7fc0", "nan"),
+             ("bf16", "c0403f80", "1  -3"),
              ("fp16", "7bff", "6.55e4"), ("fp16", "3555", "0.3333"), ("fp8e4m3", "7e", "448"), ("fp8e4m3", "7f", "nan"),
              ("fp8e4m3", "01", "0.00195"), ("fp8e5m2", "7c", "inf"), ("fp8e5m2", "bc", "-1"), ("bf16", "xxxx", "xxxx")]
     wrong = [(f, h, want, translate(h, f)) for f, h, want in cases if translate(h, f) != want]

@@ -228,7 +228,8 @@ def check(trace: Trace) -> int:
     full = {trace.full_name(n) for n in trace.ranges}
     gone = sorted(names_in(there) - full)
     for name in gone:
-        print(f"save_file.py: {COMMITTED.relative_to(ROOT)} names {name}, which is not in {trace.path}", file=sys.stderr)
+        print(f"save_file.py: {COMMITTED.relative_to(ROOT)} names {name}, which is not in {trace.path}",
+              file=sys.stderr)
     if missing or gone:
         return 1
     if there != text:

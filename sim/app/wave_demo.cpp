@@ -1,12 +1,14 @@
-// A short program that uses every engine of the nano core, for looking at its waves (docs/waves.md): two matmuls
-// back to back into one PSUM bank, relu with stochastic rounding, an add and a sum, DMA on both rings.
+// A short program that uses every engine of the nano core, for looking at its waves
+// (docs/waves.md): two matmuls back to back into one PSUM bank, relu with stochastic rounding, an
+// add and a sum, DMA on both rings.
 //
 //   wave_demo [--out demo.fst] [--seed N]
 //
-// Prints when each instruction retires, on the waves' time axis, and checks every result against sim/golden.
-#include <CLI/CLI.hpp>
+// Prints when each instruction retires, on the waves' time axis, and checks every result against
+// sim/golden.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -30,7 +32,7 @@ using isa::Round;
 
 constexpr std::uint32_t kTiles = 2;     // stationary tiles, one matmul each
 constexpr std::uint32_t kColumns = 32;  // moving columns of a matmul
-constexpr float kScale = 0.3f;  // not a power of two: gives the rounder something to round
+constexpr float kScale = 0.3f;          // not a power of two: gives the rounder something to round
 constexpr float kBias = 0.25f;
 constexpr float kAdded = 1.0f;
 
@@ -56,18 +58,21 @@ std::vector<std::uint16_t> RandomBf16(std::mt19937_64& random, std::size_t count
 
 Matrix Values(const std::vector<std::uint16_t>& bf16, std::size_t rows, std::size_t columns) {
   Matrix m(rows, columns);
-  std::transform(bf16.begin(), bf16.end(), m.values.begin(), [](std::uint16_t v) { return golden::ValueOf(v, 8, 7); });
+  std::transform(bf16.begin(), bf16.end(), m.values.begin(),
+                 [](std::uint16_t v) { return golden::ValueOf(v, 8, 7); });
   return m;
 }
 
 // Counts results further from the golden value than the arithmetic allows, and says the first.
 class Checker {
  public:
-  void Near(const std::string& what, std::size_t row, std::size_t column, double got, double want, double bound) {
+  void Near(const std::string& what, std::size_t row, std::size_t column, double got, double want,
+            double bound) {
     ++checked_;
     if (std::fabs(got - want) <= bound) return;
     if (wrong_++ == 0) {
-      fmt::print(stderr, "wave_demo: {}[{}][{}] is {}, golden {} +- {}\n", what, row, column, got, want, bound);
+      fmt::print(stderr, "wave_demo: {}[{}][{}] is {}, golden {} +- {}\n", what, row, column, got,
+                 want, bound);
     }
   }
   std::size_t checked() const { return checked_; }
@@ -83,11 +88,12 @@ struct Demo {
 };
 
 // Everything the program needs lies in DRAM at w, x; results go to y and sums.
-Demo Build(const Device& device, std::uint64_t w, std::uint64_t x, std::uint64_t y, std::uint64_t sums) {
+Demo Build(const Device& device, std::uint64_t w, std::uint64_t x, std::uint64_t y,
+           std::uint64_t sums) {
   ProgramBuilder b(device.config(), device.dram_base(), device.dram_limit());
   const std::uint32_t rows = b.rows();
-  Counter loaded = b.NewCounter("loaded"), summed = b.NewCounter("summed"), activated = b.NewCounter("activated"),
-          added = b.NewCounter("added");
+  Counter loaded = b.NewCounter("loaded"), summed = b.NewCounter("summed"),
+          activated = b.NewCounter("activated"), added = b.NewCounter("added");
 
   const Tensor w_sbuf = b.Sbuf("w", Dtype::kBf16, {rows, kTiles, rows});
   const Tensor x_sbuf = b.Sbuf("x", Dtype::kBf16, {rows, kTiles, kColumns});
@@ -98,7 +104,9 @@ Demo Build(const Device& device, std::uint64_t w, std::uint64_t x, std::uint64_t
   const Tensor w_dram = Tensor::Dram("w", w, Dtype::kBf16, {kTiles, rows, rows});
   const Tensor x_dram = Tensor::Dram("x", x, Dtype::kBf16, {kTiles, rows, kColumns});
   const auto tile = [](const Tensor& t, std::uint32_t i) { return t.Slice(1, i, 1).Merge(1); };
-  const auto tile_of_dram = [](const Tensor& t, std::uint32_t i) { return t.Slice(0, i, 1).Merge(0); };
+  const auto tile_of_dram = [](const Tensor& t, std::uint32_t i) {
+    return t.Slice(0, i, 1).Merge(0);
+  };
 
   // Ring 0 brings each tile just before the matmul that wants it.
   for (std::uint32_t t = 0; t < kTiles; ++t) {
@@ -112,9 +120,11 @@ Demo Build(const Device& device, std::uint64_t w, std::uint64_t x, std::uint64_t
   }
   b.Act(isa::ActFunc::kRelu, h_sbuf, acc, kScale, kBias, {Round::kSr, false},
         {{summed.Until(kTiles)}, activated.Tick(), false});
-  b.Elementwise(isa::VecFunc::kAdd, y_sbuf, h_sbuf, kAdded, {}, {{activated.Until(1)}, added.Tick(), false});
+  b.Elementwise(isa::VecFunc::kAdd, y_sbuf, h_sbuf, kAdded, {},
+                {{activated.Until(1)}, added.Tick(), false});
   b.Reduce(isa::RedFunc::kSum, s_sbuf, y_sbuf, 1, {}, {{}, added.Tick(), false});
-  b.Copy(Queue::kDma1, Tensor::Dram("y", y, Dtype::kBf16, {rows, kColumns}), y_sbuf, {{added.Until(1)}, {}, false});
+  b.Copy(Queue::kDma1, Tensor::Dram("y", y, Dtype::kBf16, {rows, kColumns}), y_sbuf,
+         {{added.Until(1)}, {}, false});
   b.Copy(Queue::kDma1, Tensor::Dram("sums", sums, Dtype::kFp32, {rows}), s_sbuf,
          {{added.Until(2)}, {}, true});
   return {b.Take(), h_sbuf};
@@ -138,7 +148,8 @@ int Run(const Options& options) {
   const auto w = RandomBf16(random, std::size_t{kTiles} * rows * rows);
   const auto x = RandomBf16(random, std::size_t{kTiles} * rows * kColumns);
   const std::uint64_t w_at = device->Allocate(w.size() * 2), x_at = device->Allocate(x.size() * 2);
-  const std::uint64_t y_at = device->Allocate(rows * kColumns * 2), sums_at = device->Allocate(rows * 4);
+  const std::uint64_t y_at = device->Allocate(rows * kColumns * 2),
+                      sums_at = device->Allocate(rows * 4);
   device->WriteArray(w_at, w);
   device->WriteArray(x_at, x);
   const Demo demo = Build(*device, w_at, x_at, y_at, sums_at);
@@ -158,18 +169,21 @@ int Run(const Options& options) {
   // Each stage against the golden one, fed with what the stage before really gave.
   Checker check;
   Matrix magnitude;
-  const Matrix sum = golden::Matmul(Values(w, kTiles * rows, rows), Values(x, kTiles * rows, kColumns), &magnitude);
+  const Matrix sum = golden::Matmul(Values(w, kTiles * rows, rows),
+                                    Values(x, kTiles * rows, kColumns), &magnitude);
   const Matrix y = Values(device->ReadArray<std::uint16_t>(y_at, rows * kColumns), rows, kColumns);
   const auto sums = device->ReadArray<float>(sums_at, rows);
   for (std::uint32_t r = 0; r < rows; ++r) {
     std::vector<std::uint16_t> bits(kColumns);
-    device->ReadSbuf(r, static_cast<std::uint32_t>(demo.relu.address), std::as_writable_bytes(std::span(bits)));
+    device->ReadSbuf(r, static_cast<std::uint32_t>(demo.relu.address),
+                     std::as_writable_bytes(std::span(bits)));
     const Matrix h = Values(bits, 1, kColumns);
     std::vector<double> row;
     for (std::uint32_t c = 0; c < kColumns; ++c) {
       const double want = golden::Relu(sum(r, c) * kScale + kBias);
       // Stochastic rounding may go to either neighbour, a whole unit in the last of 8 bits.
-      check.Near("relu", r, c, h(0, c), want, std::ldexp(want, -7) + std::ldexp(magnitude(r, c), -12));
+      check.Near("relu", r, c, h(0, c), want,
+                 std::ldexp(want, -7) + std::ldexp(magnitude(r, c), -12));
       const double added = golden::Apply(golden::Binary::kAdd, h(0, c), kAdded);
       check.Near("add", r, c, y(r, c), added, std::ldexp(std::fabs(added), -8));
       row.push_back(y(r, c));
@@ -178,8 +192,10 @@ int Run(const Options& options) {
   }
   if (!check.good()) return 1;
   const std::uint64_t bytes = device->CompareAll();
-  fmt::print("right: {} results near the golden ones, {} instructions and {} bytes of state equal the model's\n",
-             check.checked(), device->retired(), bytes);
+  fmt::print(
+      "right: {} results near the golden ones, {} instructions and {} bytes of state equal the "
+      "model's\n",
+      check.checked(), device->retired(), bytes);
   fmt::print("waves: {}\n", options.out);
   return 0;
 }
