@@ -49,7 +49,7 @@ help: ## list the verbs and options
 	@echo '  synth: LIB=liberty file, BLOCKS=$(BLOCKS)      test: FILTER=Catch2 test specification      JOBS=$(JOBS)'
 
 deps: ## install what is missing (Debian packages, pictures)
-	@DATASET=$(DATASET) scripts/setup.sh sim synth
+	@DATASET=$(DATASET) scripts/setup.sh sim synth wave
 
 sim: ## train the digit classifier on the host, run the held-out pictures through the core
 	@DATASET=$(DATASET) scripts/setup.sh sim
@@ -59,7 +59,7 @@ sim: ## train the digit classifier on the host, run the held-out pictures throug
 	  --backend $(BACKEND) --images $(IMAGES) $(if $(IMAGE),--image '$(IMAGE)') --seed $(SEED) $(SIM_ARGS)
 
 test: ## build and run every test, lint, generated-file check, the main job and nano synthesis
-	@scripts/setup.sh sim synth
+	@scripts/setup.sh sim synth wave
 	@+$(BUILD) all-tests
 	@+$(MAKE) -s build/model/$$(scripts/fetch_data.sh --which).dmlp
 	@python3 scripts/run_tests.py --jobs $(JOBS) $(if $(FILTER),--filter '$(FILTER)') $(TEST_PROGRAMS) \
@@ -68,7 +68,7 @@ test: ## build and run every test, lint, generated-file check, the main job and 
 wave: ## run a short program with FST waves and open GTKWave
 	@scripts/setup.sh --no-data sim wave
 	@+$(BUILD) build/nano-trace/wave_demo
-	@scripts/wave.sh build/nano-trace/wave_demo build/wave/demo.fst
+	@scripts/wave.sh build/nano-trace/wave_demo build/wave/demo.fst --seed $(SEED)
 
 lint: ## Verilator -Wall on every configuration, yosys reads every file, house rules
 	@scripts/setup.sh --no-data sim synth
@@ -127,7 +127,7 @@ build/data/%/images.idx3:
 VARIANT := $(CONFIG)$(if $(filter 1,$(TRACE)),-trace)$(if $(filter-out 1,$(THREADS)),-t$(THREADS))
 RTL_PKGS := rtl/isa/dither_pkg.sv rtl/fp/fp_pkg.sv rtl/rounder/rounder_pkg.sv rtl/stream/lane_seed_pkg.sv
 RTL_DIRS := $(patsubst %/,%,$(wildcard rtl/*/))
-VERILATE := verilator --cc -O3 --x-assign fast --x-initial fast --MMD --MP -Irtl/common \
+VERILATE := verilator --cc -O3 --unroll-count 256 --x-assign fast --x-initial fast --MMD --MP -Irtl/common \
   $(addprefix -y ,$(RTL_DIRS)) scripts/lint.vlt
 VL_MAKE = +$(MAKE) -s -C $(@D) OPT_FAST='-O2 -fno-stack-protector' OPT_SLOW=-O0 OPT_GLOBAL=-O2 OBJCACHE=$(CCACHE)
 VL_FLAGS = $(CXXFLAGS) -isystem $(VERILATOR_INC) -isystem $(VERILATOR_INC)/vltstd -DVERILATOR=1

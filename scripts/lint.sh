@@ -24,7 +24,7 @@ fail() {
 for c in "${configs[@]}"; do
   [[ -n ${rows[$c]:-} ]] || { echo "lint: no configuration '$c': nano tiny small full" >&2; exit 2; }
   # shellcheck disable=SC2086
-  verilator --lint-only -Wall -Irtl/common "${dirs[@]}" scripts/lint.vlt $packages rtl/core/dither_core.sv \
+  verilator --lint-only -Wall --unroll-count 256 -Irtl/common "${dirs[@]}" scripts/lint.vlt $packages rtl/core/dither_core.sv \
     --top-module dither_core "-GRows=${rows[$c]}" || fail "Verilator, configuration $c"
 done
 

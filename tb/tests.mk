@@ -53,14 +53,14 @@ $(eval $(call rtl_test,instr_check,instr_check_tb,tb/sequencer/instr_check_test.
 $(eval $(call rtl_test,front_end,front_end,tb/sequencer/front_end_test.cpp,-GRows=8,))
 $(eval $(call rtl_test,csr,csr,tb/csr/csr_test.cpp,-GRows=8,))
 
-# ---- whole programs, the same sources on the functional model and on the Verilated core
+# ---- whole programs, the same sources on the functional model and on the Verilated core (device_test speaks of nano)
 SYSTEM_SRC := $(wildcard tb/system/*_test.cpp)
 build/test/system-functional: $(SYSTEM_SRC:%.cpp=build/host/%.o) build/host/tb/system/make_functional.o \
   build/host/tb/support/main.o build/host/libdither.a
 	@mkdir -p $(@D)
 	@g++ $^ $(LIBS) -o $@
 define system_test
-build/test/system-$(1): $(SYSTEM_SRC:%.cpp=build/$(1)/%.o) $(patsubst %.cpp,build/$(1)/%.o,$(wildcard tb/system/verilated/*.cpp)) \
+build/test/system-$(1): $(patsubst %.cpp,build/$(1)/%.o,$(filter-out $(if $(filter-out nano,$(1)),tb/system/device_test.cpp),$(SYSTEM_SRC))) $(patsubst %.cpp,build/$(1)/%.o,$(wildcard tb/system/verilated/*.cpp)) \
   build/host/tb/support/main.o $$(PROGRAM_LIBS_$(1))
 	@mkdir -p $$(@D)
 	@$$(PROGRAM_LINK_$(1))
@@ -69,14 +69,15 @@ $(foreach c,$(CONFIGS),$(eval $(call system_test,$(c))))
 TEST_PROGRAMS += build/test/system-functional build/test/system-nano build/test/system-tiny
 
 # ---- checks that are commands
-CHECKS := generated results main-job lint synth-nano results-py synth-py setup
+CHECKS := generated results main-job waves lint synth-nano results-py synth-py setup
 CHECK_generated := python3 scripts/gen_isa.py --check
 CHECK_results := python3 scripts/results.py check
 CHECK_lint := scripts/lint.sh
 CHECK_main-job := build/tiny/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 300
 CHECK_synth-nano := python3 synth/synth.py --config nano --jobs 1 --no-results
+CHECK_waves := scripts/wave.sh --check build/nano-trace/wave_demo build/wave/demo.fst
 CHECK_results-py := python3 scripts/results_test.py
 CHECK_synth-py := python3 synth/synth_test.py
-CHECK_setup := scripts/setup.sh --check sim synth
+CHECK_setup := scripts/setup.sh --check sim synth wave
 
-all-tests: $(TEST_PROGRAMS) build/tiny/digits build/host/train
+all-tests: $(TEST_PROGRAMS) build/tiny/digits build/host/train build/nano-trace/wave_demo build/tiny/bench

@@ -86,6 +86,8 @@ class Core final : public VerilatedDevice {
     }
   }
   ~Core() override {
+    // Verilator's scopes unregister from the thread's context, which may be another device's.
+    Verilated::threadContextp(&context_);
     dut_->final();
 #if VM_TRACE
     if (trace_) trace_->close();

@@ -29,17 +29,20 @@ class Bench {
         wanted_ = dither::NarrowFromFp32(dtype, fp32, round, saturate, random);
         if (dut_.bits_o != wanted_) return false;
         if ((dut_.narrows_o != 0) != dither::ConsumesRandom(dtype)) return false;
+        ++compared_;
       }
     }
     return true;
   }
   Vrounder& dut() { return dut_; }
   std::uint32_t wanted() const { return wanted_; }
+  std::uint64_t compared() const { return compared_; }
 
  private:
   VerilatedContext context_;
   Vrounder dut_;
   std::uint32_t wanted_ = 0;
+  std::uint64_t compared_ = 0;
 };
 
 #define REQUIRE_AGREES(bench, code, fp32, random)                                        \
@@ -68,6 +71,7 @@ TEST_CASE("around every exponent the corners of the significand narrow like the 
       }
     }
   }
+  REQUIRE(bench.compared() >= 16u * 512 * 24 * 6);
 }
 
 TEST_CASE("random numbers of every size narrow like the model", "[rounder][random]") {
@@ -82,6 +86,7 @@ TEST_CASE("random numbers of every size narrow like the model", "[rounder][rando
     if (i % 5 == 0) fp32 &= 0xffff0000 << (i % 4);  // exact values and ties
     REQUIRE_AGREES(bench, code, fp32, static_cast<std::uint32_t>(word >> 32));
   }
+  REQUIRE(bench.compared() > 100000);
 }
 
 TEST_CASE("the random word decides exactly at 2^32 minus the discarded fraction",
@@ -90,6 +95,7 @@ TEST_CASE("the random word decides exactly at 2^32 minus the discarded fraction"
   std::mt19937_64 rng(3);
   bench.dut().round_i = static_cast<std::uint8_t>(dither::Round::kSr);
   bench.dut().sat_i = 0;
+  int decided = 0;  // values for which some random words round up and some down
   for (int i = 0; i < 300000; ++i) {
     const std::uint64_t word = rng();
     const auto dtype = static_cast<dither::Dtype>(2 + i % 6);
@@ -116,5 +122,7 @@ TEST_CASE("the random word decides exactly at 2^32 minus the discarded fraction"
     CAPTURE(i, fp32, low, high);
     if (model(low) != down) FAIL("rounds up too late");
     if (high < std::uint64_t{1} << 32 && model(high) == down) FAIL("rounds up too soon");
+    decided += high < std::uint64_t{1} << 32;
   }
+  REQUIRE(decided > 100000);
 }
