@@ -40,7 +40,7 @@ ROWS_full := 128
 BUILD = $(MAKE) $(if $(findstring j,$(filter -j%,$(MAKEFLAGS))$(findstring jobserver,$(MAKEFLAGS))),,-j$(JOBS) --output-sync=target)
 
 # -------------------------------------------------------------------------------------------- verbs
-.PHONY: help deps sim test wave lint synth bench format clean gen regress soak docs-check all-tests
+.PHONY: help deps sim test regress wave lint synth bench format clean gen all-tests
 help: ## list the verbs and options
 	@echo 'Dither: make VERB [OPTION=value ...]'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -65,6 +65,14 @@ test: ## build and run every test, lint, generated-file check, the main job and 
 	@python3 scripts/run_tests.py --jobs $(JOBS) $(if $(FILTER),--filter '$(FILTER)') $(TEST_PROGRAMS) \
 	  $(foreach c,$(CHECKS),--check '$(c)=$(CHECK_$(c))')
 
+regress: ## what takes longer: the full 128 x 128 array, `small` whole, all main-job pictures
+	@scripts/setup.sh sim
+	@+$(BUILD) $(ARRAY_FULL)/test build/test/system-small build/small/digits build/tiny/digits build/host/train
+	@+$(MAKE) -s build/model/$$(scripts/fetch_data.sh --which).dmlp
+	@python3 scripts/run_tests.py --jobs $(JOBS) $(ARRAY_FULL)/test build/test/system-small \
+	  --check 'main-job-tiny=build/tiny/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 2000' \
+	  --check 'main-job-small=build/small/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 2000 --stochastic'
+
 wave: ## run a short program with FST waves and open GTKWave
 	@scripts/setup.sh --no-data sim wave
 	@+$(BUILD) build/nano-trace/wave_demo
@@ -80,7 +88,7 @@ synth: ## yosys and OpenSTA: area, timing, memory bits by block (CONFIG=nano is 
 
 bench: ## measure the figures of docs/results.md and say which moved
 	@scripts/setup.sh sim synth
-	@+$(BUILD) build/$(VARIANT)/bench build/host/train
+	@+$(BUILD) build/$(VARIANT)/bench build/$(VARIANT)/digits build/tb/pe_array-16/bench build/host/train
 	@scripts/bench.sh $(CONFIG) build/$(VARIANT)
 
 gen: ## regenerate package, header and page from scripts/isa.toml, and docs/results.md
@@ -129,7 +137,7 @@ RTL_PKGS := rtl/isa/dither_pkg.sv rtl/fp/fp_pkg.sv rtl/rounder/rounder_pkg.sv rt
 RTL_DIRS := $(patsubst %/,%,$(wildcard rtl/*/))
 VERILATE := verilator --cc -O3 --unroll-count 256 --x-assign fast --x-initial fast --MMD --MP -Irtl/common \
   $(addprefix -y ,$(RTL_DIRS)) scripts/lint.vlt
-VL_MAKE = +$(MAKE) -s -C $(@D) OPT_FAST='-O2 -fno-stack-protector' OPT_SLOW=-O0 OPT_GLOBAL=-O2 OBJCACHE=$(CCACHE)
+VL_MAKE = @+$(MAKE) -s -C $(@D) OPT_FAST='-O2 -fno-stack-protector' OPT_SLOW=-O0 OPT_GLOBAL=-O2 OBJCACHE=$(CCACHE)
 VL_FLAGS = $(CXXFLAGS) -isystem $(VERILATOR_INC) -isystem $(VERILATOR_INC)/vltstd -DVERILATOR=1
 
 # $(1) variant, $(2) configuration, $(3) more Verilator options, $(4) trace 0/1, $(5) more link options
@@ -162,6 +170,31 @@ endef
 $(foreach c,$(CONFIGS),$(eval $(call variant,$(c),$(c),,0)))
 $(foreach c,$(CONFIGS),$(eval $(call variant,$(c)-trace,$(c),--trace-fst --trace-structs --trace-underscore,1)))
 $(foreach c,$(CONFIGS),$(foreach t,2 4 8,$(eval $(call variant,$(c)-t$(t),$(c),--threads $(t),0))))
+
+# The PE array at 128 x 128 by hierarchical verilation: one model serves all its tiles.
+ARRAY_FULL := build/array-full
+$(ARRAY_FULL)/Vpe_array_hier.mk:
+	@mkdir -p $(@D)
+	@echo '  verilate array-full (hierarchical)'
+	@$(VERILATE) --hierarchical --noassert --prefix Vpe_array --top-module pe_array_full --Mdir $(@D) $(RTL_PKGS) \
+	  tb/tensor/pe_array_full.sv > $(@D)/verilate.log 2>&1 || { cat $(@D)/verilate.log; exit 1; }
+$(ARRAY_FULL)/Vpe_array__ALL.a: $(ARRAY_FULL)/Vpe_array_hier.mk
+	@echo '  compile  array-full'
+	$(VL_MAKE) -f Vpe_array_hier.mk > $(@D)/build.log 2>&1 || { cat $(@D)/build.log; exit 1; }
+	$(VL_MAKE) -f Vpe_array.mk verilated.o verilated_dpi.o verilated_threads.o >> $(@D)/build.log 2>&1
+	@touch $@
+ARRAY_FULL_LIBS := $(ARRAY_FULL)/Vpe_array__ALL.a $(ARRAY_FULL)/Vpe_tile_d/libpe_tile_d.a \
+  $(addprefix $(ARRAY_FULL)/,verilated.o verilated_dpi.o verilated_threads.o)
+$(ARRAY_FULL)/%.o: %.cpp $(ARRAY_FULL)/Vpe_array__ALL.a
+	@mkdir -p $(@D)
+	@$(CXX) $(VL_FLAGS) -I$(ARRAY_FULL) -c $< -o $@
+$(ARRAY_FULL)/bench: $(ARRAY_FULL)/sim/app/array_bench.o
+	@g++ $^ $(ARRAY_FULL_LIBS) $(LIBS) -o $@
+$(ARRAY_FULL)/test: $(ARRAY_FULL)/tb/tensor/pe_array_test.o build/host/tb/support/main.o
+	@g++ $^ $(ARRAY_FULL_LIBS) $(LIBS) -o $@
+build/tb/pe_array-16/bench: build/tb/pe_array-16/sim/app/array_bench.o build/tb/pe_array-16/Vpe_array__ALL.a
+	@g++ $^ build/tb/pe_array-16/verilated.o build/tb/pe_array-16/verilated_threads.o $(LIBS) -o $@
+-include $(ARRAY_FULL)/Vpe_array__hierVer.d
 
 # ------------------------------------------------------------------------------------------ tests
 include tb/tests.mk

@@ -17,6 +17,7 @@ config=$1
 folder=$2
 mkdir -p build/results.d
 "$folder/bench" --out build/results.d/bench.json
+build/tb/pe_array-16/bench --config tiny --out build/results.d/array.json
 
 set=$(scripts/fetch_data.sh --which)
 if [[ $config != full ]]; then
@@ -54,8 +55,9 @@ if [[ ${BUILDS:-0} == 1 ]]; then
     measure build.core "$c" make -j2 "build/$c/core/Vdither_core__ALL.a"
   done
   rm -rf build/array-full
-  measure build.array_hier full make -j2 build/array-full/bench
-  build/array-full/bench --out build/results.d/array.json
+  measure build.array_hier full make -j2 build/array-full/Vpe_array__ALL.a
+  make -s build/array-full/bench
+  build/array-full/bench --config full --out build/results.d/array-full.json
 fi
 if [[ ${SYNTH:-0} == 1 ]]; then python3 synth/synth.py --config "$config" --jobs 2; fi
 scripts/results.py diff

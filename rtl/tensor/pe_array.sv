@@ -1,7 +1,8 @@
 // Weight-stationary PE array of Rows x Cols with a foot that rounds and accumulates under every column.
 //
-// D rows fuse into one dot_pe; sums run down a row group a cycle. Moving data and weights enter from the west,
-// row group g one cycle after g-1; they are broadcast to G columns and registered between such column groups.
+// D rows fuse into one dot_pe, rectangles of them into a pe_tile; sums run down a row group a cycle. Moving
+// data and weights enter from the west, row group g one cycle after g-1; they are broadcast to G columns and
+// registered between such column groups.
 // Timing  x_i (all rows) at cycle a=0: PSUM word wanted at a=ArrayLatency+2 (psum_i), result at
 //         ArrayLatency+5. swap_i comes one cycle before the x_i that first uses the new weights.
 //         One column of x and one column of w each cycle; nothing stalls.
@@ -15,6 +16,8 @@ module pe_array #(
   parameter  int unsigned Frac = 14,
   localparam int unsigned RowGroups = Rows / D,
   localparam int unsigned ColGroups = Cols / G,
+  localparam int unsigned TileRows = RowGroups < 4 ? RowGroups : 4,  // groups of a pe_tile
+  localparam int unsigned TileCols = ColGroups < 2 ? ColGroups : 2,
   localparam int unsigned SumW = 17 + Frac + $clog2(Rows),
   localparam int unsigned ArrayLatency = RowGroups + ColGroups + 1  // x_i to the deskewed sums
 ) (
@@ -29,8 +32,8 @@ module pe_array #(
   input  logic [Cols*32-1:0] psum_i,     // at a=ArrayLatency+2
   output logic [Cols*32-1:0] res_o       // at a=ArrayLatency+5
 );
-  if (Rows % D != 0 || Cols % G != 0) begin : gen_bad_size
-    $error("pe_array: Rows must be a multiple of D, Cols of G");
+  if (Rows % (D * TileRows) != 0 || Cols % (G * TileCols) != 0) begin : gen_bad_size
+    $error("pe_array: Rows must be a multiple of D and Cols of G, beyond 4 D rows and 2 G columns of those");
   end
 
   // v_q[k]: the moving column that entered k+1 cycles ago was valid. The same for weights and swaps.
@@ -50,69 +53,67 @@ module pe_array #(
     end
   end
 
-  for (genvar g = 0; g < RowGroups; g++) begin : gen_row
-    // Skew: this row group sees its data g+1 cycles after the port, one later per column group.
-    logic [D*16-1:0] x_q [g + ColGroups];
-    logic [D*16-1:0] w_q [g + 1];
-    always_ff @(posedge clk_i) begin
-      if (x_valid_i) x_q[0] <= x_i[D*16*g +: D*16];
-      for (int unsigned s = 1; s < g + ColGroups; s++) if (v_q[s-1]) x_q[s] <= x_q[s-1];
-      if (w_valid_i) w_q[0] <= w_i[D*16*g +: D*16];
-      for (int unsigned s = 1; s < g + 1; s++) if (ws_q[s-1]) w_q[s] <= w_q[s-1];
+  localparam int unsigned TileX = TileRows * D * 16;  // bits of a tile's moving column
+  localparam int unsigned TileC = TileCols * G;       // columns of a tile
+  for (genvar r = 0; r < RowGroups / TileRows; r++) begin : gen_row
+    // Skew: row group g sees its data g+1 cycles after the port.
+    logic [TileX-1:0] x, w;
+    for (genvar k = 0; k < TileRows; k++) begin : gen_skew
+      localparam int unsigned Group = TileRows * r + k;
+      logic [D*16-1:0] x_q [Group + 1];
+      logic [D*16-1:0] w_q [Group + 1];
+      always_ff @(posedge clk_i) begin
+        if (x_valid_i) x_q[0] <= x_i[D*16*Group +: D*16];
+        for (int unsigned s = 1; s < Group + 1; s++) if (v_q[s-1]) x_q[s] <= x_q[s-1];
+        if (w_valid_i) w_q[0] <= w_i[D*16*Group +: D*16];
+        for (int unsigned s = 1; s < Group + 1; s++) if (ws_q[s-1]) w_q[s] <= w_q[s-1];
+      end
+      assign x[D*16*k +: D*16] = x_q[Group];
+      assign w[D*16*k +: D*16] = w_q[Group];
     end
 
-    for (genvar c = 0; c < ColGroups; c++) begin : gen_group
-      logic [D*16-1:0] w_west;
-      if (c == 0) begin : gen_first
-        assign w_west = w_q[g];
-      end else begin : gen_next
-        logic [D*16-1:0] w_b_q;
-        always_ff @(posedge clk_i) begin
-          if (ws_q[g+c-1]) w_b_q <= gen_row[g].gen_group[c-1].gen_pe[G-1].w_east;
-        end
-        assign w_west = w_b_q;
+    for (genvar c = 0; c < ColGroups / TileCols; c++) begin : gen_col
+      localparam int unsigned First = TileRows * r + TileCols * c;  // step of the tile's first group
+      logic [TileX-1:0]      x_west, w_west, x_east, w_east;
+      logic [9*TileC-1:0]    n_exp, s_exp;
+      logic [SumW*TileC-1:0] n_sum, s_sum;
+      logic [3*TileC-1:0]    n_flags, s_flags;
+      if (c == 0) begin : gen_west
+        assign x_west = x;
+        assign w_west = w;
+      end else begin : gen_inner
+        assign x_west = gen_row[r].gen_col[c-1].x_east;
+        assign w_west = gen_row[r].gen_col[c-1].w_east;
       end
-
-      for (genvar j = 0; j < G; j++) begin : gen_pe
-        logic [D*16-1:0] w_in, w_east;
-        logic [8:0]      n_exp, s_exp;
-        logic [SumW-1:0] n_sum, s_sum;
-        logic [2:0]      n_flags, s_flags;
-        if (j == 0) begin : gen_w_west
-          assign w_in = w_west;
-        end else begin : gen_w_pe
-          assign w_in = gen_row[g].gen_group[c].gen_pe[j-1].w_east;
-        end
-        if (c == ColGroups-1 && j == G-1) begin : gen_w_end
-          logic unused_w;
-          assign unused_w = ^w_east;
-        end
-        if (g == 0) begin : gen_top
-          assign n_exp   = '0;
-          assign n_sum   = '0;
-          assign n_flags = '0;
-        end else begin : gen_north
-          assign n_exp   = gen_row[g-1].gen_group[c].gen_pe[j].s_exp;
-          assign n_sum   = gen_row[g-1].gen_group[c].gen_pe[j].s_sum;
-          assign n_flags = gen_row[g-1].gen_group[c].gen_pe[j].s_flags;
-        end
-        dot_pe #(.D(D), .Frac(Frac), .SumW(SumW)) u_pe (
-          .clk_i,
-          .w_shift_i (ws_q[g+c]),
-          .w_i       (w_in),
-          .w_o       (w_east),
-          .swap_i    (sw_q[g+c]),
-          .mul_en_i  (v_q[g+c]),
-          .x_i       (x_q[g+c]),
-          .add_en_i  (v_q[g+c+1]),
-          .n_exp_i   (n_exp),
-          .n_sum_i   (n_sum),
-          .n_flags_i (n_flags),
-          .s_exp_o   (s_exp),
-          .s_sum_o   (s_sum),
-          .s_flags_o (s_flags)
-        );
+      if (c == ColGroups / TileCols - 1) begin : gen_east
+        logic unused_east;
+        assign unused_east = ^{x_east, w_east};
       end
+      if (r == 0) begin : gen_top
+        assign n_exp   = '0;
+        assign n_sum   = '0;
+        assign n_flags = '0;
+      end else begin : gen_north
+        assign n_exp   = gen_row[r-1].gen_col[c].s_exp;
+        assign n_sum   = gen_row[r-1].gen_col[c].s_sum;
+        assign n_flags = gen_row[r-1].gen_col[c].s_flags;
+      end
+      pe_tile #(.RowGroups(TileRows), .ColGroups(TileCols), .D(D), .G(G), .Frac(Frac), .SumW(SumW)) u_tile (
+        .clk_i,
+        .v_i       (v_q[First +: TileRows + TileCols]),
+        .w_shift_i (ws_q[First +: TileRows + TileCols - 1]),
+        .swap_i    (sw_q[First +: TileRows + TileCols - 1]),
+        .x_i       (x_west),
+        .x_o       (x_east),
+        .w_i       (w_west),
+        .w_o       (w_east),
+        .n_exp_i   (n_exp),
+        .n_sum_i   (n_sum),
+        .n_flags_i (n_flags),
+        .s_exp_o   (s_exp),
+        .s_sum_o   (s_sum),
+        .s_flags_o (s_flags)
+      );
     end
   end
 
@@ -120,21 +121,19 @@ module pe_array #(
     // Deskew: wait for the last column group.
     localparam int unsigned Wait = ColGroups - 1 - c;
     for (genvar j = 0; j < G; j++) begin : gen_foot
-      logic [8:0]      exp;
-      logic [SumW-1:0] sum;
-      logic [2:0]      flags;
+      localparam int unsigned Col = G * (c % TileCols) + j;  // in its tile
+      logic [8:0]      exp, exp_s;
+      logic [SumW-1:0] sum, sum_s;
+      logic [2:0]      flags, flags_s;
+      assign exp_s   = gen_row[RowGroups/TileRows-1].gen_col[c/TileCols].s_exp[9*Col +: 9];
+      assign sum_s   = gen_row[RowGroups/TileRows-1].gen_col[c/TileCols].s_sum[SumW*Col +: SumW];
+      assign flags_s = gen_row[RowGroups/TileRows-1].gen_col[c/TileCols].s_flags[3*Col +: 3];
       if (Wait == 0) begin : gen_now
-        assign exp   = gen_row[RowGroups-1].gen_group[c].gen_pe[j].s_exp;
-        assign sum   = gen_row[RowGroups-1].gen_group[c].gen_pe[j].s_sum;
-        assign flags = gen_row[RowGroups-1].gen_group[c].gen_pe[j].s_flags;
+        assign {flags, exp, sum} = {flags_s, exp_s, sum_s};
       end else begin : gen_wait
         logic [SumW+11:0] d_q [Wait];
         always_ff @(posedge clk_i) begin
-          if (v_q[RowGroups+c+1]) begin
-            d_q[0] <= {gen_row[RowGroups-1].gen_group[c].gen_pe[j].s_flags,
-                       gen_row[RowGroups-1].gen_group[c].gen_pe[j].s_exp,
-                       gen_row[RowGroups-1].gen_group[c].gen_pe[j].s_sum};
-          end
+          if (v_q[RowGroups+c+1]) d_q[0] <= {flags_s, exp_s, sum_s};
           for (int unsigned s = 1; s < Wait; s++) begin
             if (v_q[RowGroups+c+1+s]) d_q[s] <= d_q[s-1];
           end

@@ -1,0 +1,21 @@
+// The PE array at full size, 128 x 128, as a top of its own: hierarchical verilation hands command-line parameters
+// to every block, so the size is fixed here instead.
+`default_nettype none
+module pe_array_full #(
+  localparam int unsigned Rows = 128
+) (
+  input  logic               clk_i,
+  input  logic               rst_ni,
+  input  logic               w_valid_i,
+  input  logic [Rows*16-1:0] w_i,
+  input  logic               swap_i,
+  input  logic               x_valid_i,
+  input  logic [Rows*16-1:0] x_i,
+  input  logic               acc_i,
+  input  logic [Rows*32-1:0] psum_i,
+  output logic [Rows*32-1:0] res_o
+);
+  pe_array #(.Rows(Rows)) u_array (
+    .clk_i, .rst_ni, .w_valid_i, .w_i, .swap_i, .x_valid_i, .x_i, .acc_i, .psum_i, .res_o
+  );
+endmodule
