@@ -7,9 +7,17 @@
 
 #include <cstring>
 
+#if defined(__x86_64__) && !defined(__clang__) && !defined(DITHER_NO_CLONES)
+#define DITHER_AVX512 1
+// The header's "undefined" registers look uninitialised to g++ 12.
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+#endif
+
 // One copy for each generation of SIMD, chosen when the program starts. AddressSanitizer and
 // coverage builds may switch this off.
-#if defined(__x86_64__) && !defined(__clang__) && !defined(DITHER_NO_CLONES)
+#ifdef DITHER_AVX512
 #define DITHER_CLONES \
   __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
@@ -86,7 +94,7 @@ void SumBlock(const BlockRow* x, const BlockOperand* w, int groups, BlockSums* s
 
 DITHER_CLONES
 std::uint32_t DecodeRow(const std::uint16_t* bits, BlockRow* row) {
-  std::uint32_t special = 0;
+  std::uint32_t special = 0, negative = 0;
   for (int n = 0; n < kBlockLanes; ++n) {
     const std::int32_t b = bits[n];
     const std::int32_t field = b >> 7 & 0xff;
@@ -95,7 +103,9 @@ std::uint32_t DecodeRow(const std::uint16_t* bits, BlockRow* row) {
     row->exponent[n] = magnitude == 0 ? kZeroExponent : field + (field == 0 ? 1 : 0);
     row->sign[n] = -(b >> 15 & 1);
     special |= static_cast<std::uint32_t>(field == 255 ? 1 : 0) << n;
+    negative |= static_cast<std::uint32_t>(b >> 15 & 1) << n;
   }
+  row->negative = negative;
   return special;
 }
 
@@ -179,6 +189,157 @@ std::uint32_t FinishBlock(const BlockSums* sums, bool accumulate, std::uint32_t*
     }
   }
   return special;
+}
+
+namespace {
+
+void RunPortable(const ColumnJob& job) {
+  for (int m = 0; m < job.columns; ++m) {
+    BlockSums sums;
+    SumBlock(job.x, job.w + m * job.w_stride, job.groups, &sums);
+    std::uint32_t words[kBlockLanes];
+    std::memcpy(words, job.psum + m * job.psum_stride, sizeof words);
+    job.unusual[m] = FinishBlock(&sums, job.accumulate, words);
+    std::memcpy(job.psum + m * job.psum_stride, words, sizeof words);
+  }
+}
+
+#ifdef DITHER_AVX512
+#define DITHER_TARGET __attribute__((target("avx512f,avx512cd,avx512dq,avx512vl,avx512bw")))
+#define DITHER_INLINE DITHER_TARGET inline __attribute__((always_inline))
+
+// What the portable form spells out is one instruction here: shifts by more than the width give 0,
+// leading zeros are counted, signs are masks. 64-bit steps take the even and the odd lanes in turn,
+// so that nothing crosses lanes.
+DITHER_INLINE __m512i Words(std::int64_t value) { return _mm512_set1_epi64(value); }
+
+// ColumnSum::Finish of eight lanes, without infinities and NaN; fp32 in the low half of each lane.
+DITHER_INLINE __m512i Foot(__m512i sum, __m512i exp, __m512i p) {
+  // The column sum with its leading one at bit 63, then 32 bits of it, the rest jammed, at bit 30.
+  const __m512i magnitude = _mm512_abs_epi64(sum);
+  const __m512i c_gap = _mm512_lzcnt_epi64(magnitude);
+  const __m512i c = _mm512_sllv_epi64(magnitude, c_gap);
+  const __m512i c_cut = _mm512_and_si512(_mm512_srli_epi64(c, 2), Words(~0x3fffffffll));
+  const __m512i c_wide = _mm512_mask_or_epi64(
+      c_cut, _mm512_test_epi64_mask(c, Words(0xffffffff)), c_cut, Words(1 << 30));
+  // A zero sum lies below everything, so that it is never the larger one.
+  const __m512i c_exp = _mm512_mask_sub_epi64(
+      Words(-4096), _mm512_test_epi64_mask(sum, sum),
+      _mm512_add_epi64(exp, Words(63 - 141 - kFracBits)), c_gap);
+
+  const __m512i p_field = _mm512_and_si512(_mm512_srli_epi64(p, 23), Words(0xff));
+  const __m512i p_exp = _mm512_max_epi64(p_field, Words(1));
+  const __m512i p_fraction = _mm512_slli_epi64(_mm512_and_si512(p, Words(0x7fffff)), 38);
+  const __m512i p_wide = _mm512_mask_or_epi64(
+      p_fraction, _mm512_test_epi64_mask(p_field, p_field), p_fraction, Words(0x800000ll << 38));
+
+  // The smaller one aligned to the larger one, lost bits jammed; the larger one's sign counts.
+  const __mmask8 c_big = _mm512_cmpgt_epi64_mask(c_exp, p_exp);
+  const __m512i distance = _mm512_abs_epi64(_mm512_sub_epi64(c_exp, p_exp));
+  const __m512i p_signed = _mm512_slli_epi64(p, 32);
+  const __m512i large = _mm512_mask_blend_epi64(c_big, p_wide, c_wide);
+  const __m512i small = _mm512_mask_blend_epi64(c_big, c_wide, p_wide);
+  const __m512i large_signed = _mm512_mask_blend_epi64(c_big, p_signed, sum);
+  const __m512i large_exp = _mm512_max_epi64(c_exp, p_exp);
+  const __m512i shifted = _mm512_srlv_epi64(small, distance);
+  const __m512i jammed = _mm512_mask_or_epi64(
+      shifted, _mm512_cmpneq_epi64_mask(_mm512_sllv_epi64(shifted, distance), small), shifted,
+      Words(1));
+  const __mmask8 differ = _mm512_movepi64_mask(_mm512_xor_si512(p_signed, sum));
+  const __m512i total =
+      _mm512_mask_sub_epi64(_mm512_add_epi64(large, jammed), differ, large, jammed);
+
+  // Leading one to bit 62, then round to 24 bits, fewer below the normal range.
+  const __m512i sign = _mm512_xor_si512(large_signed, total);
+  const __m512i size = _mm512_abs_epi64(total);
+  const __m512i gap = _mm512_lzcnt_epi64(size);
+  const __m512i n = _mm512_sllv_epi64(size, _mm512_sub_epi64(gap, Words(1)));
+  const __m512i e = _mm512_sub_epi64(_mm512_add_epi64(large_exp, Words(2)), gap);
+  const __m512i e_kept = _mm512_max_epi64(e, Words(1));
+  const __m512i drop = _mm512_add_epi64(_mm512_sub_epi64(e_kept, e), Words(39));
+  const __m512i odd = _mm512_and_si512(_mm512_srlv_epi64(n, drop), Words(1));
+  const __m512i half = _mm512_srlv_epi64(_mm512_sllv_epi64(Words(1), drop), Words(1));
+  const __m512i kept = _mm512_srlv_epi64(
+      _mm512_add_epi64(_mm512_add_epi64(n, odd), _mm512_sub_epi64(half, Words(1))), drop);
+  const __m512i bits = _mm512_min_epi64(
+      _mm512_add_epi64(_mm512_slli_epi64(_mm512_sub_epi64(e_kept, Words(1)), 23), kept),
+      Words(0x7f800000));
+  const __m512i top = _mm512_and_si512(_mm512_srli_epi64(sign, 32), Words(0x80000000));
+  return _mm512_maskz_or_epi64(_mm512_test_epi64_mask(total, total), bits, top);
+}
+
+DITHER_TARGET void RunAvx512(const ColumnJob& job) {
+  const __m512i low_half = Words(0xffffffff);
+  for (int m = 0; m < job.columns; ++m) {
+    const BlockRow* x = job.x;
+    const BlockOperand* w = job.w + m * job.w_stride;
+    __m512i exp = _mm512_setzero_si512(), even = exp, odd = exp;
+    for (int g = 0; g < job.groups; ++g, x += kDotWidth, w += kDotWidth) {
+      __m512i exponent[kDotWidth];
+      for (int i = 0; i < kDotWidth; ++i) {
+        exponent[i] = _mm512_add_epi32(_mm512_load_si512(x[i].exponent),
+                                       _mm512_set1_epi32(w[i].exponent));
+      }
+      const __m512i top = _mm512_max_epi32(
+          _mm512_max_epi32(_mm512_max_epi32(exponent[0], exponent[1]),
+                           _mm512_max_epi32(exponent[2], exponent[3])), exp);
+      __m512i pair[2];
+      for (int i = 0; i < kDotWidth; ++i) {
+        // Magnitudes have 8 bits, so the 16-bit multiplier does.
+        const __m512i product = _mm512_slli_epi32(
+            _mm512_madd_epi16(_mm512_load_si512(x[i].magnitude),
+                              _mm512_set1_epi32(w[i].magnitude)), kFracBits);
+        const __m512i term = _mm512_srlv_epi32(product, _mm512_sub_epi32(top, exponent[i]));
+        const auto negative = static_cast<__mmask16>(
+            x[i].negative ^ static_cast<std::uint32_t>(w[i].sign));
+        const __m512i before = i % 2 == 0 ? _mm512_setzero_si512() : pair[i / 2];
+        const __m512i sum = i % 2 == 0 ? term : _mm512_add_epi32(before, term);
+        pair[i / 2] = _mm512_mask_sub_epi32(sum, negative, before, term);
+      }
+      const __m512i rise = _mm512_sub_epi32(top, exp);
+      exp = top;
+      even = _mm512_srav_epi64(even, _mm512_and_si512(rise, low_half));
+      odd = _mm512_srav_epi64(odd, _mm512_srli_epi64(rise, 32));
+      for (const __m512i& p : pair) {
+        even = _mm512_add_epi64(even, _mm512_srai_epi64(_mm512_slli_epi64(p, 32), 32));
+        odd = _mm512_add_epi64(odd, _mm512_srai_epi64(p, 32));
+      }
+    }
+    std::uint8_t* at = job.psum + m * job.psum_stride;
+    const __m512i old = job.accumulate ? _mm512_loadu_si512(at) : _mm512_setzero_si512();
+    const __m512i infinity = _mm512_set1_epi32(0x7f800000);
+    const __mmask16 unusual =
+        _mm512_cmpeq_epi32_mask(_mm512_and_si512(old, infinity), infinity);
+    const __m512i from_even = Foot(even, _mm512_and_si512(exp, low_half),
+                                   _mm512_and_si512(old, low_half));
+    const __m512i from_odd = Foot(odd, _mm512_srli_epi64(exp, 32), _mm512_srli_epi64(old, 32));
+    const __m512i words = _mm512_or_si512(from_even, _mm512_slli_epi64(from_odd, 32));
+    if (unusual == 0) {
+      _mm512_storeu_si512(at, words);
+    } else {
+      _mm512_mask_storeu_epi32(at, static_cast<__mmask16>(~unusual), words);
+    }
+    job.unusual[m] = unusual;
+  }
+}
+#endif
+
+}  // namespace
+
+const std::vector<ColumnKernel>& ColumnKernels() {
+  static const std::vector<ColumnKernel> kernels = [] {
+    std::vector<ColumnKernel> found;
+#ifdef DITHER_AVX512
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512bw")) {
+      found.push_back({"AVX-512", RunAvx512});
+    }
+#endif
+    found.push_back({"portable", RunPortable});
+    return found;
+  }();
+  return kernels;
 }
 
 }  // namespace dither::model

@@ -6,7 +6,9 @@
 // Test  tb/model/column_block_test.cpp
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "sim/model/column_sum.hpp"
 
@@ -35,6 +37,7 @@ struct alignas(64) BlockRow {
   std::int32_t magnitude[kBlockLanes];
   std::int32_t exponent[kBlockLanes];
   std::int32_t sign[kBlockLanes];
+  std::uint32_t negative;  // the signs again, a bit per lane
 };
 
 struct alignas(64) BlockSums {
@@ -51,5 +54,25 @@ void SumBlock(const BlockRow* x, const BlockOperand* w, int groups, BlockSums* s
 // ColumnSum::Finish of 16 lanes: psum in, fp32 out in its place. The result has a bit for every
 // lane whose psum is an infinity or NaN: those are left as they were.
 std::uint32_t FinishBlock(const BlockSums* sums, bool accumulate, std::uint32_t* psum);
+
+// Sums and feet of several columns for the same 16 moving columns.
+struct ColumnJob {
+  const BlockRow* x;
+  int groups;
+  const BlockOperand* w;  // the first column's; `w_stride` operands from column to column
+  std::size_t w_stride;
+  int columns;
+  bool accumulate;
+  std::uint8_t* psum;  // 16 little-endian words a column, `psum_stride` bytes from column to column
+  std::size_t psum_stride;
+  std::uint32_t* unusual;  // out, for each column what FinishBlock returns
+};
+
+// The ways to do a job that this processor has, quickest first; all give the same bits.
+struct ColumnKernel {
+  const char* name;
+  void (*run)(const ColumnJob& job);
+};
+const std::vector<ColumnKernel>& ColumnKernels();
 
 }  // namespace dither::model

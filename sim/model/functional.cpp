@@ -212,6 +212,7 @@ void FunctionalModel::LoadStationary(const EngineInstr& i) {
 void FunctionalModel::Matmul(const EngineInstr& i) {
   using model::kBlockLanes;
   using model::kDotWidth;
+  static const auto kernel = model::ColumnKernels().front().run;
   const std::uint32_t rows = config_.rows;
   if (!i.reuse) LoadStationary(i);
 
@@ -263,43 +264,55 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
       }
       special |= model::DecodeRow(bits, &block_[row]);
     }
-    for (std::uint32_t m = 0; m < i.parts_d; ++m) {
-      const std::uint32_t column = i.part_d + m;
+    // Lanes that can't go through the block: one by one, in order.
+    const auto single = [&](std::uint32_t column, int lane) {
+      const std::uint16_t* w = &stationary_bits_[std::size_t{column} * rows + first_row];
+      model::ColumnSum sum;
+      for (std::uint32_t r = 0; r < used; r += kDotWidth) {
+        std::uint16_t x[kDotWidth];
+        for (int g = 0; g < kDotWidth; ++g) x[g] = moving_[(r + g) * kBlockLanes + lane];
+        sum.AddGroup(x, w + r);
+      }
+      std::uint8_t* at = memory_.Psum(column) + target_at_[n0 + lane];
+      StoreBits(at, 4, sum.Finish(i.acc != 0, LoadBits(at, 4)));
+    };
+    const std::uint32_t end_column = std::uint32_t{i.part_d} + i.parts_d;
+    const auto block_may = [&](std::uint32_t column) {
+      return target_row && special == 0 && !column_special_[column];
+    };
+    for (std::uint32_t column = i.part_d; column < end_column;) {
       const std::size_t w = std::size_t{column} * rows + first_row;
-      model::BlockSums sums;
-      model::SumBlock(block_.data(), &stationary_[w], static_cast<int>(used) / kDotWidth, &sums);
-      std::uint8_t* psum = memory_.Psum(column);
-      std::uint32_t slow = column_special_[column] ? ~0u : special;
-      // Lanes that can't go through the block: one by one, in order.
-      const auto finish_lane = [&](int lane) {
-        model::ColumnSum sum;
-        if ((slow >> lane & 1) != 0) {
-          for (std::uint32_t r = 0; r < used; r += kDotWidth) {
-            std::uint16_t x[kDotWidth];
-            for (int g = 0; g < kDotWidth; ++g) x[g] = moving_[(r + g) * kBlockLanes + lane];
-            sum.AddGroup(x, &stationary_bits_[w + r]);
+      if (block_may(column)) {
+        std::uint32_t end = column + 1;
+        while (end < end_column && block_may(end)) ++end;
+        unusual_.resize(rows);
+        kernel({block_.data(), static_cast<int>(used) / kDotWidth, &stationary_[w], rows,
+                static_cast<int>(end - column), i.acc != 0,
+                memory_.Psum(column) + target_at_[n0], isa::kPsumBytes, unusual_.data()});
+        for (std::uint32_t m = column; m < end; ++m) {
+          if (unusual_[m - column] == 0) continue;
+          for (int lane = 0; lane < lanes; ++lane) {
+            if ((unusual_[m - column] >> lane & 1) != 0) single(m, lane);
           }
-        } else {
-          sum.sum = sums.sum[lane];
-          sum.exp = sums.exp[lane];
         }
-        std::uint8_t* at = psum + target_at_[n0 + lane];
-        StoreBits(at, 4, sum.Finish(i.acc != 0, LoadBits(at, 4)));
-      };
-      if (!target_row || slow != 0) {
-        for (int lane = 0; lane < lanes; ++lane) finish_lane(lane);
+        column = end;
         continue;
       }
-      std::uint32_t words[kBlockLanes];
-      std::uint8_t* at = psum + target_at_[n0];
-      std::memcpy(words, at, sizeof words);
-      const std::uint32_t unusual = model::FinishBlock(&sums, i.acc != 0, words);
-      std::memcpy(at, words, sizeof words);
-      if (unusual != 0) {
-        for (int lane = 0; lane < lanes; ++lane) {
-          if ((unusual >> lane & 1) != 0) finish_lane(lane);
+      const std::uint32_t slow = column_special_[column] ? ~0u : special;
+      model::BlockSums sums;
+      model::SumBlock(block_.data(), &stationary_[w], static_cast<int>(used) / kDotWidth, &sums);
+      for (int lane = 0; lane < lanes; ++lane) {
+        if ((slow >> lane & 1) != 0) {
+          single(column, lane);
+          continue;
         }
+        model::ColumnSum sum;
+        sum.sum = sums.sum[lane];
+        sum.exp = sums.exp[lane];
+        std::uint8_t* at = memory_.Psum(column) + target_at_[n0 + lane];
+        StoreBits(at, 4, sum.Finish(i.acc != 0, LoadBits(at, 4)));
       }
+      ++column;
     }
   }
 }

@@ -84,6 +84,7 @@ class FunctionalModel {
   // Scratch of one instruction.
   std::vector<model::BlockRow> block_;
   std::vector<std::uint16_t> moving_;
+  std::vector<std::uint32_t> unusual_;
   std::vector<std::int64_t> source_at_, target_at_;
   std::vector<std::uint32_t> a_, b_;
 };

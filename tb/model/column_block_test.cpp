@@ -1,6 +1,8 @@
 // The block form of the array's sums against the formula itself, pattern by pattern.
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+#include <cstring>
 #include <random>
 #include <vector>
 
@@ -61,6 +63,28 @@ TEST_CASE("sixteen columns at once have the bits of sixteen single columns", "[c
     }
     std::copy_n(psum, kBlockLanes, old);
     const std::uint32_t unusual = FinishBlock(&sums, accumulate, psum);
+    for (const ColumnKernel& kernel : ColumnKernels()) {
+      // Two columns, the second with the first's signs turned round; words of PSUM anywhere.
+      std::vector<BlockOperand> both(column);
+      for (const BlockOperand& e : column) both.push_back({e.magnitude, e.exponent, ~e.sign});
+      const std::size_t stride = 4 * kBlockLanes + 12;
+      std::vector<std::uint8_t> words(2 * stride + 1, 0xa5);
+      for (int m = 0; m < 2; ++m) std::memcpy(&words[1 + m * stride], old, sizeof old);
+      std::uint32_t reported[2] = {~0u, ~0u};
+      kernel.run({block.data(), rows / kDotWidth, both.data(), column.size(), 2, accumulate,
+                  &words[1], stride, reported});
+      for (int m = 0; m < 2; ++m) {
+        BlockSums turned;
+        SumBlock(block.data(), &both[m * column.size()], rows / kDotWidth, &turned);
+        std::uint32_t expected[kBlockLanes], got[kBlockLanes];
+        std::copy_n(old, kBlockLanes, expected);
+        REQUIRE(reported[m] == FinishBlock(&turned, accumulate, expected));
+        std::memcpy(got, &words[1 + m * stride], sizeof got);
+        INFO(kernel.name << " column " << m << " rows " << rows);
+        REQUIRE(std::equal(got, got + kBlockLanes, expected));
+        for (int b = 0; b < 12; ++b) REQUIRE(words[1 + m * stride + sizeof old + b] == 0xa5);
+      }
+    }
     for (int n = 0; n < kBlockLanes; ++n) {
       ColumnSum one;
       for (int r = 0; r < rows; r += kDotWidth) {
