@@ -55,8 +55,7 @@ void SumBlock(const BlockRow* x, const BlockOperand* w, int groups, BlockSums* s
     Lanes32 product[kDotWidth], exponent[kDotWidth], sign[kDotWidth];
     Lanes32 top = exp;
     for (int i = 0; i < kDotWidth; ++i) {
-      product[i] = (*reinterpret_cast<const Lanes32*>(x[i].magnitude) * w[i].magnitude)
-                   << kFracBits;
+      product[i] = *reinterpret_cast<const Lanes32*>(x[i].magnitude) * w[i].magnitude;
       exponent[i] = *reinterpret_cast<const Lanes32*>(x[i].exponent) + w[i].exponent;
       sign[i] = *reinterpret_cast<const Lanes32*>(x[i].sign) ^ w[i].sign;
       top = exponent[i] > top ? exponent[i] : top;
@@ -99,7 +98,7 @@ std::uint32_t DecodeRow(const std::uint16_t* bits, BlockRow* row) {
     const std::int32_t b = bits[n];
     const std::int32_t field = b >> 7 & 0xff;
     const std::int32_t magnitude = (b & 0x7f) | (field != 0 ? 0x80 : 0);
-    row->magnitude[n] = magnitude;
+    row->magnitude[n] = magnitude << kFactorBits;
     row->exponent[n] = magnitude == 0 ? kZeroExponent : field + (field == 0 ? 1 : 0);
     row->sign[n] = -(b >> 15 & 1);
     special |= static_cast<std::uint32_t>(field == 255 ? 1 : 0) << n;
@@ -268,6 +267,25 @@ DITHER_INLINE __m512i Foot(__m512i sum, __m512i exp, __m512i p) {
   return _mm512_maskz_or_epi64(_mm512_test_epi64_mask(total, total), bits, top);
 }
 
+DITHER_TARGET std::uint32_t DecodeAvx512(const std::uint16_t* bits, BlockRow* row) {
+  const __m512i b = _mm512_cvtepu16_epi32(
+      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bits)));
+  const __m512i one = _mm512_set1_epi32(1), all = _mm512_set1_epi32(255);
+  const __m512i field = _mm512_and_si512(_mm512_srli_epi32(b, 7), all);
+  const __m512i fraction = _mm512_and_si512(b, _mm512_set1_epi32(0x7f));
+  const __m512i magnitude = _mm512_mask_or_epi32(
+      fraction, _mm512_test_epi32_mask(field, field), fraction, _mm512_set1_epi32(0x80));
+  const __mmask16 negative = _mm512_test_epi32_mask(b, _mm512_set1_epi32(0x8000));
+  _mm512_store_si512(row->magnitude, _mm512_slli_epi32(magnitude, kFactorBits));
+  _mm512_store_si512(row->exponent,
+                     _mm512_mask_max_epi32(_mm512_set1_epi32(kZeroExponent),
+                                           _mm512_test_epi32_mask(magnitude, magnitude), field,
+                                           one));
+  _mm512_store_si512(row->sign, _mm512_movm_epi32(negative));
+  row->negative = negative;
+  return _mm512_cmpeq_epi32_mask(field, all);
+}
+
 DITHER_TARGET void RunAvx512(const ColumnJob& job) {
   const __m512i low_half = Words(0xffffffff);
   for (int m = 0; m < job.columns; ++m) {
@@ -285,10 +303,9 @@ DITHER_TARGET void RunAvx512(const ColumnJob& job) {
                            _mm512_max_epi32(exponent[2], exponent[3])), exp);
       __m512i pair[2];
       for (int i = 0; i < kDotWidth; ++i) {
-        // Magnitudes have 8 bits, so the 16-bit multiplier does.
-        const __m512i product = _mm512_slli_epi32(
-            _mm512_madd_epi16(_mm512_load_si512(x[i].magnitude),
-                              _mm512_set1_epi32(w[i].magnitude)), kFracBits);
+        // Magnitudes are below 2^15, so the 16-bit multiplier does.
+        const __m512i product = _mm512_madd_epi16(_mm512_load_si512(x[i].magnitude),
+                                                  _mm512_set1_epi32(w[i].magnitude));
         const __m512i term = _mm512_srlv_epi32(product, _mm512_sub_epi32(top, exponent[i]));
         const auto negative = static_cast<__mmask16>(
             x[i].negative ^ static_cast<std::uint32_t>(w[i].sign));
@@ -296,10 +313,12 @@ DITHER_TARGET void RunAvx512(const ColumnJob& job) {
         const __m512i sum = i % 2 == 0 ? term : _mm512_add_epi32(before, term);
         pair[i / 2] = _mm512_mask_sub_epi32(sum, negative, before, term);
       }
-      const __m512i rise = _mm512_sub_epi32(top, exp);
+      if (g != 0) {
+        const __m512i rise = _mm512_sub_epi32(top, exp);
+        even = _mm512_srav_epi64(even, _mm512_and_si512(rise, low_half));
+        odd = _mm512_srav_epi64(odd, _mm512_srli_epi64(rise, 32));
+      }
       exp = top;
-      even = _mm512_srav_epi64(even, _mm512_and_si512(rise, low_half));
-      odd = _mm512_srav_epi64(odd, _mm512_srli_epi64(rise, 32));
       for (const __m512i& p : pair) {
         even = _mm512_add_epi64(even, _mm512_srai_epi64(_mm512_slli_epi64(p, 32), 32));
         odd = _mm512_add_epi64(odd, _mm512_srai_epi64(p, 32));
@@ -333,10 +352,10 @@ const std::vector<ColumnKernel>& ColumnKernels() {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512bw")) {
-      found.push_back({"AVX-512", RunAvx512});
+      found.push_back({"AVX-512", RunAvx512, DecodeAvx512});
     }
 #endif
-    found.push_back({"portable", RunPortable});
+    found.push_back({"portable", RunPortable, DecodeRow});
     return found;
   }();
   return kernels;

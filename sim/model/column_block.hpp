@@ -18,9 +18,12 @@ inline constexpr int kBlockLanes = 16;
 // Exponent of a zero operand: so low that its product never raises the column's exponent.
 inline constexpr std::int32_t kZeroExponent = -2048;
 
-// bf16 patterns taken apart: value = (-1)^(sign) * magnitude * 2^(exponent - 134).
+// Each factor of a product brings half of its fraction bits; 255 * 2^7 still fits 16 bits.
+inline constexpr int kFactorBits = kFracBits / 2;
+
+// bf16 patterns taken apart: value = (-1)^(sign) * magnitude * 2^(exponent - 134 - kFactorBits).
 struct BlockOperand {
-  std::int32_t magnitude;  // 0..255
+  std::int32_t magnitude;  // 0..255 << kFactorBits
   std::int32_t exponent;   // 1..254, or kZeroExponent
   std::int32_t sign;       // 0 or -1
 };
@@ -29,7 +32,7 @@ constexpr BlockOperand TakeApart(std::uint16_t bits) {
   const std::int32_t field = bits >> 7 & 0xff;
   const std::int32_t magnitude = (bits & 0x7f) | (field != 0 ? 0x80 : 0);
   const std::int32_t exponent = magnitude == 0 ? kZeroExponent : field == 0 ? 1 : field;
-  return {magnitude, exponent, (bits & 0x8000) != 0 ? -1 : 0};
+  return {magnitude << kFactorBits, exponent, (bits & 0x8000) != 0 ? -1 : 0};
 }
 
 // One row of 16 moving columns.
@@ -72,6 +75,7 @@ struct ColumnJob {
 struct ColumnKernel {
   const char* name;
   void (*run)(const ColumnJob& job);
+  std::uint32_t (*decode)(const std::uint16_t* bits, BlockRow* row);  // as DecodeRow
 };
 const std::vector<ColumnKernel>& ColumnKernels();
 

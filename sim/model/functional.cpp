@@ -212,24 +212,25 @@ void FunctionalModel::LoadStationary(const EngineInstr& i) {
 void FunctionalModel::Matmul(const EngineInstr& i) {
   using model::kBlockLanes;
   using model::kDotWidth;
-  static const auto kernel = model::ColumnKernels().front().run;
+  static const model::ColumnKernel kernel = model::ColumnKernels().front();
   const std::uint32_t rows = config_.rows;
   if (!i.reuse) LoadStationary(i);
 
   // Byte offsets of all columns, source and target, in order.
   const auto dtype = static_cast<Dtype>(i.dtype_0);
   const std::uint32_t bytes = isa::DtypeBytes(dtype);
-  source_at_.clear();
-  target_at_.clear();
+  const std::size_t columns = std::size_t{i.size[0]} * i.size[1] * i.size[2] * i.size[3];
+  source_at_.resize(columns);
+  target_at_.resize(columns);
+  std::size_t made = 0;
   ForEachRow(i.size, [&](std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
     const std::int64_t source = RowOffset(i.str_0, i1, i2, i3);
     const std::int64_t target = RowOffset(i.str_d, i1, i2, i3);
-    for (std::uint32_t i0 = 0; i0 < i.size[0]; ++i0) {
-      source_at_.push_back(i.off_0 + (source + std::int64_t{i0} * i.str_0[0]) * bytes);
-      target_at_.push_back(i.off_d + (target + std::int64_t{i0} * i.str_d[0]) * 4);
+    for (std::uint32_t i0 = 0; i0 < i.size[0]; ++i0, ++made) {
+      source_at_[made] = i.off_0 + (source + std::int64_t{i0} * i.str_0[0]) * bytes;
+      target_at_[made] = i.off_d + (target + std::int64_t{i0} * i.str_d[0]) * 4;
     }
   });
-  const std::size_t columns = source_at_.size();
 
   // Only row groups that hold a used row matter: zero products leave a sum as it is.
   const std::uint32_t first_row = i.part_0 / kDotWidth * kDotWidth;
@@ -262,7 +263,7 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
           bits[lane] = model::ToBf16Operand(dtype, LoadBits(memory + source_at_[n0 + lane], bytes));
         }
       }
-      special |= model::DecodeRow(bits, &block_[row]);
+      special |= kernel.decode(bits, &block_[row]);
     }
     // Lanes that can't go through the block: one by one, in order.
     const auto single = [&](std::uint32_t column, int lane) {
@@ -286,7 +287,7 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
         std::uint32_t end = column + 1;
         while (end < end_column && block_may(end)) ++end;
         unusual_.resize(rows);
-        kernel({block_.data(), static_cast<int>(used) / kDotWidth, &stationary_[w], rows,
+        kernel.run({block_.data(), static_cast<int>(used) / kDotWidth, &stationary_[w], rows,
                 static_cast<int>(end - column), i.acc != 0,
                 memory_.Psum(column) + target_at_[n0], isa::kPsumBytes, unusual_.data()});
         for (std::uint32_t m = column; m < end; ++m) {

@@ -64,6 +64,10 @@ TEST_CASE("sixteen columns at once have the bits of sixteen single columns", "[c
     std::copy_n(psum, kBlockLanes, old);
     const std::uint32_t unusual = FinishBlock(&sums, accumulate, psum);
     for (const ColumnKernel& kernel : ColumnKernels()) {
+      std::vector<BlockRow> decoded(rows);
+      for (int r = 0; r < rows; ++r) {
+        REQUIRE(kernel.decode(&x[r * kBlockLanes], &decoded[r]) == 0);
+      }
       // Two columns, the second with the first's signs turned round; words of PSUM anywhere.
       std::vector<BlockOperand> both(column);
       for (const BlockOperand& e : column) both.push_back({e.magnitude, e.exponent, ~e.sign});
@@ -71,7 +75,7 @@ TEST_CASE("sixteen columns at once have the bits of sixteen single columns", "[c
       std::vector<std::uint8_t> words(2 * stride + 1, 0xa5);
       for (int m = 0; m < 2; ++m) std::memcpy(&words[1 + m * stride], old, sizeof old);
       std::uint32_t reported[2] = {~0u, ~0u};
-      kernel.run({block.data(), rows / kDotWidth, both.data(), column.size(), 2, accumulate,
+      kernel.run({decoded.data(), rows / kDotWidth, both.data(), column.size(), 2, accumulate,
                   &words[1], stride, reported});
       for (int m = 0; m < 2; ++m) {
         BlockSums turned;
@@ -109,7 +113,10 @@ TEST_CASE("a row with an infinity or NaN is reported by lane", "[column_block]")
   x[3] = 0x7f80;
   x[9] = 0xffc1;
   BlockRow row;
-  CHECK(DecodeRow(x.data(), &row) == (1u << 3 | 1u << 9));
+  for (const ColumnKernel& kernel : ColumnKernels()) {
+    CHECK(kernel.decode(x.data(), &row) == (1u << 3 | 1u << 9));
+    CHECK(row.negative == 1u << 9);
+  }
 }
 
 }  // namespace dither::model
