@@ -80,7 +80,7 @@ module dither_core #(
 
   // Sequencers and engines
   logic [Queues-1:0]     instr_valid, instr_ready, done, err, busy, stall;
-  logic [Dma-1:0]        engine_done, engine_busy;
+  logic                  v_done, v_busy, s_done, s_busy;
   logic [512*Queues-1:0] instr;
   logic [8*Queues-1:0]   err_cause, work;
   logic [48*Queues-1:0]  err_addr;
@@ -107,7 +107,7 @@ module dither_core #(
     .r_valid_i(f_r_valid), .r_ready_o(f_r_ready), .r_data_i(f_r_data), .r_resp_i(f_r_resp), .r_last_i(f_r_last),
     .instr_valid_o(instr_valid), .instr_ready_i(instr_ready), .instr_o(instr), .done_i(done), .err_i(err),
     .err_cause_i(err_cause), .err_addr_i(err_addr), .busy_i(busy), .stall_i(stall), .work_i(work),
-    .conflicts_i(conflicts), .watchdog_o(watchdog),
+    .conflicts_i(conflicts_q), .watchdog_o(watchdog),
     .rng_scalar_o(rng_scalar), .rng_lane_o(rng_lane), .rng_we_o(rng_we), .rng_wdata_o(rng_wdata),
     .rng_vector_rdata_i(rng_vector_rdata), .rng_scalar_rdata_i(rng_scalar_rdata),
     .retire_valid_o, .retire_index_o
@@ -172,7 +172,7 @@ module dither_core #(
   tensor_engine #(.Rows(Rows), .SbufBytes(SbufBytes), .D(D), .G(G)) u_tensor (
     .clk_i, .rst_ni,
     .instr_valid_i(instr_valid[Tensor]), .instr_i(instr[512*Tensor +: 512]), .instr_ready_o(instr_ready[Tensor]),
-    .done_o(engine_done[Tensor]), .busy_o(engine_busy[Tensor]), .stall_o(stall[Tensor]), .work_o(work[8*Tensor +: 8]),
+    .done_o(done[Tensor]), .busy_o(busy[Tensor]), .stall_o(stall[Tensor]), .work_o(work[8*Tensor +: 8]),
     .te_x_req_o(te_x_req), .te_x_addr_o(te_x_addr), .te_x_gnt_i(te_x_gnt), .te_x_data_i(te_x_data),
     .te_w_req_o(te_w_req), .te_w_addr_o(te_w_addr), .te_w_gnt_i(te_w_gnt), .te_w_data_i(te_w_data),
     .te_r_req_o(p_te_r_req), .te_r_addr_o(p_te_r_addr), .te_r_data_i(p_te_r_data),
@@ -183,7 +183,7 @@ module dither_core #(
   vector_engine #(.Rows(Rows), .SbufBytes(SbufBytes)) u_vector (
     .clk_i, .rst_ni,
     .instr_valid_i(instr_valid[Vector]), .instr_i(instr[512*Vector +: 512]), .instr_ready_o(instr_ready[Vector]),
-    .done_o(engine_done[Vector]), .busy_o(engine_busy[Vector]), .stall_o(stall[Vector]), .work_o(work[8*Vector +: 8]),
+    .done_o(v_done), .busy_o(v_busy), .stall_o(stall[Vector]), .work_o(work[8*Vector +: 8]),
     .rng_we_i(rng_we && !rng_scalar), .rng_lane_i({1'b0, rng_lane}), .rng_wdata_i(rng_wdata),
     .rng_rdata_o(rng_vector_rdata),
     .sbuf_0_req_o(ve_0_req), .sbuf_0_addr_o(ve_0_addr), .sbuf_0_gnt_i(ve_0_gnt), .sbuf_0_data_i(ve_0_data),
@@ -199,7 +199,7 @@ module dither_core #(
   scalar_engine #(.Rows(Rows), .SbufBytes(SbufBytes)) u_scalar (
     .clk_i, .rst_ni,
     .instr_valid_i(instr_valid[Scalar]), .instr_i(instr[512*Scalar +: 512]), .instr_ready_o(instr_ready[Scalar]),
-    .done_o(engine_done[Scalar]), .busy_o(engine_busy[Scalar]), .stall_o(stall[Scalar]), .work_o(work[8*Scalar +: 8]),
+    .done_o(s_done), .busy_o(s_busy), .stall_o(stall[Scalar]), .work_o(work[8*Scalar +: 8]),
     .rng_we_i(rng_we && rng_scalar), .rng_lane_i({1'b0, rng_lane}), .rng_wdata_i(rng_wdata),
     .rng_rdata_o(rng_scalar_rdata),
     .sbuf_0_req_o(se_0_req), .sbuf_0_addr_o(se_0_addr), .sbuf_0_gnt_i(se_0_gnt), .sbuf_0_data_i(se_0_data),
@@ -211,14 +211,25 @@ module dither_core #(
     .psum_w_data_o(p_se_w_data), .psum_w_gnt_i(p_se_w_gnt)
   );
 
-  // The engines' done comes from a memory grant late in the cycle: registered before it retires an instruction.
-  logic [Dma-1:0] done_q;
+  // Vector and scalar done come from a memory grant late in the cycle: registered before they retire an instruction.
+  // The tensor engine's comes from a register, and its next instruction may write in the very next cycle.
+  logic       v_done_q, s_done_q;
+  logic [3:0] conflicts_q;
   always_ff @(posedge clk_i or negedge rst_ni) begin
-    if (!rst_ni) done_q <= '0;
-    else         done_q <= engine_done;
+    if (!rst_ni) begin
+      v_done_q    <= 1'b0;
+      s_done_q    <= 1'b0;
+      conflicts_q <= '0;
+    end else begin
+      v_done_q    <= v_done;
+      s_done_q    <= s_done;
+      conflicts_q <= conflicts;
+    end
   end
-  assign done[Dma-1:0] = done_q;
-  assign busy[Dma-1:0] = engine_busy | done_q;
+  assign done[Vector] = v_done_q;
+  assign busy[Vector] = v_busy || v_done_q;
+  assign done[Scalar] = s_done_q;
+  assign busy[Scalar] = s_busy || s_done_q;
 
   // Only the DMA meets errors while it runs.
   assign err[Dma-1:0] = '0;
