@@ -69,7 +69,8 @@ $(foreach c,$(CONFIGS),$(eval $(call system_test,$(c))))
 TEST_PROGRAMS += build/test/system-functional build/test/system-nano build/test/system-tiny
 
 # ---- checks that are commands
-CHECKS := generated results main-job waves lint synth-nano results-py synth-py setup
+CHECKS := generated results plan main-job waves lint synth-nano results-py synth-py setup
+CHECK_plan := python3 scripts/check_plan.py
 CHECK_generated := python3 scripts/gen_isa.py --check
 CHECK_results := python3 scripts/results.py check
 CHECK_lint := scripts/lint.sh

@@ -151,3 +151,19 @@ TEST_CASE("the tensor engine shuts out one bank and no other", "[psum][directed]
   REQUIRE(dut->ve_0_gnt_o == 0);
   REQUIRE(dut->se_0_gnt_o == 1);
 }
+
+TEST_CASE("two writers of one bank take turns", "[psum][directed]") {
+  dither::tb::Clocked<Vpsum> dut(1);
+  dut->te_r_req_i = dut->te_w_req_i = dut->ve_0_req_i = dut->ve_1_req_i = dut->se_0_req_i = 0;
+  dut->ve_w_req_i = dut->se_w_req_i = 1;
+  dut->ve_w_addr_i = 5;
+  dut->se_w_addr_i = 6;
+  int served = 0;
+  for (int i = 0; i < 200; ++i) {
+    dut->eval();
+    REQUIRE(dut->ve_w_gnt_o + dut->se_w_gnt_o == 1);
+    served += dut->ve_w_gnt_o;
+    dut.Step();
+  }
+  REQUIRE(served == 100);
+}
