@@ -54,9 +54,11 @@ deps: ## install what is missing (Debian packages, pictures)
 sim: ## train the digit classifier on the host, run the held-out pictures through the core
 	@DATASET=$(DATASET) scripts/setup.sh sim
 	@+$(BUILD) build/$(VARIANT)/digits build/host/train
-	@+$(MAKE) -s build/model/$(shell DATASET=$(DATASET) scripts/fetch_data.sh --which 2>/dev/null).dmlp
+	@+$(MAKE) -s build/model/$$(DATASET=$(DATASET) scripts/fetch_data.sh --which).dmlp
+	@mkdir -p build/wave
 	@build/$(VARIANT)/digits --model build/model/$$(DATASET=$(DATASET) scripts/fetch_data.sh --which).dmlp \
-	  --backend $(BACKEND) --images $(IMAGES) $(if $(IMAGE),--image '$(IMAGE)') --seed $(SEED) $(SIM_ARGS)
+	  --backend $(BACKEND) --images $(IMAGES) $(if $(IMAGE),--image '$(IMAGE)') --seed $(SEED) \
+	  $(if $(filter 1,$(TRACE)),--trace build/wave/digits.fst) $(SIM_ARGS)
 
 test: ## build and run every test, lint, generated-file check, the main job and nano synthesis
 	@scripts/setup.sh sim synth wave

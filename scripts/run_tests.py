@@ -46,6 +46,8 @@ def run_program(path, extra, timeout):
     if code != 0 or failed:
         failed = max(failed, 1)
         text += f"\n  exit code {code}\n" + tail(out, 60)
+    if extra and "No tests ran" in out:
+        return path, 0, 0, took, ""
     if passed + failed == 0:
         failed, text = 1, "  ran no test\n" + tail(out, 25)
     return path, passed, failed, took, text.strip("\n")

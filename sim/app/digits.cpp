@@ -23,7 +23,7 @@ namespace dither {
 namespace {
 
 struct Options {
-  std::string model, data, image, backend = "rtl", json;
+  std::string model, data, image, backend = "rtl", json, trace;
   int images = 1000;
   std::uint64_t seed = 1;
   bool stochastic = false;
@@ -139,6 +139,7 @@ int Run(const Options& options) {
   if (rtl) {
     VerilatedOptions v;
     v.seed = options.seed;
+    v.trace = options.trace;
     auto made = MakeVerilatedDevice(device_options, v);
     verilated = made.get();
     device = std::move(made);
@@ -247,6 +248,7 @@ int main(int argc, char** argv) {
   app.add_option("--image", o.image, "classify this PGM picture instead, and draw it");
   app.add_option("--seed", o.seed, "of the rounders")->capture_default_str();
   app.add_flag("--stochastic", o.stochastic, "round hidden activations stochastically");
+  app.add_option("--trace", o.trace, "write waves to this FST file (program built with TRACE=1)");
   app.add_option("--json", o.json, "write the figures to this file");
   CLI11_PARSE(app, argc, argv);
   try {
