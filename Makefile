@@ -200,4 +200,4 @@ build/tb/pe_array-16/bench: build/tb/pe_array-16/sim/app/array_bench.o build/tb/
 
 # ------------------------------------------------------------------------------------------ tests
 include tb/tests.mk
--include $(shell [ -d build ] && find build -name '*.d' ! -name '*__ver.d' -path '*/*.d' ! -path '*/core/*' ! -path '*/model.d/*' 2>/dev/null)
+-include $(shell [ -d build ] && find build -type f -name '*.d' ! -name '*__ver.d' ! -path '*/core/*' 2>/dev/null)
