@@ -17,6 +17,7 @@ LIB     ?=
 BLOCKS  ?= all
 JOBS    ?= $(shell nproc)
 FILTER  ?=
+PROOFS  ?=
 SIM_ARGS ?=
 
 CONFIGS := nano tiny small full
@@ -40,7 +41,7 @@ ROWS_full := 128
 BUILD = $(MAKE) $(if $(findstring j,$(filter -j%,$(MAKEFLAGS))$(findstring jobserver,$(MAKEFLAGS))),,-j$(JOBS) --output-sync=target)
 
 # -------------------------------------------------------------------------------------------- verbs
-.PHONY: help deps sim test regress wave lint synth bench format clean gen all-tests
+.PHONY: help deps sim test regress wave lint synth proof bench format clean gen all-tests
 help: ## list the verbs and options
 	@echo 'Dither: make VERB [OPTION=value ...]'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -49,7 +50,7 @@ help: ## list the verbs and options
 	@echo '  synth: LIB=liberty file, BLOCKS=$(BLOCKS)      test: FILTER=Catch2 test specification      JOBS=$(JOBS)'
 
 deps: ## install what is missing (Debian packages, pictures)
-	@DATASET=$(DATASET) scripts/setup.sh sim synth wave
+	@DATASET=$(DATASET) scripts/setup.sh sim synth wave proof
 
 sim: ## train the digit classifier on the host, run the held-out pictures through the core
 	@DATASET=$(DATASET) scripts/setup.sh sim
@@ -61,7 +62,7 @@ sim: ## train the digit classifier on the host, run the held-out pictures throug
 	  $(if $(filter 1,$(TRACE)),--trace build/wave/digits.fst) $(SIM_ARGS)
 
 test: ## build and run every test, lint, generated-file check, the main job and nano synthesis
-	@scripts/setup.sh sim synth wave
+	@scripts/setup.sh sim synth wave proof
 	@+$(BUILD) all-tests
 	@+$(MAKE) -s build/model/$$(scripts/fetch_data.sh --which).dmlp
 	@python3 scripts/run_tests.py --jobs $(JOBS) $(if $(FILTER),--filter '$(FILTER)') $(TEST_PROGRAMS) \
@@ -87,6 +88,10 @@ lint: ## Verilator -Wall on every configuration, yosys reads every file, house r
 synth: ## yosys and OpenSTA: area, timing, memory bits by block (CONFIG=nano is quick)
 	@scripts/setup.sh --no-data synth
 	@python3 synth/synth.py --config $(CONFIG) --blocks $(BLOCKS) $(if $(LIB),--lib $(LIB)) --jobs $(JOBS)
+
+proof: ## formal proofs of the PE against plain definitions (PROOFS= chooses, PROOFS=quick: a minute)
+	@scripts/setup.sh --no-data synth proof
+	@python3 scripts/proof.py $(if $(filter quick,$(PROOFS)),--quick) $(filter-out quick,$(PROOFS))
 
 bench: ## measure the figures of docs/results.md and say which moved
 	@scripts/setup.sh sim synth
