@@ -17,7 +17,6 @@ LIB     ?=
 BLOCKS  ?= all
 JOBS    ?= $(shell nproc)
 FILTER  ?=
-PROOFS  ?=
 SIM_ARGS ?=
 
 CONFIGS := nano tiny small full
@@ -41,7 +40,7 @@ ROWS_full := 128
 BUILD = $(MAKE) $(if $(findstring j,$(filter -j%,$(MAKEFLAGS))$(findstring jobserver,$(MAKEFLAGS))),,-j$(JOBS) --output-sync=target)
 
 # -------------------------------------------------------------------------------------------- verbs
-.PHONY: help deps sim test regress wave lint synth proof bench format clean gen all-tests
+.PHONY: help deps sim test regress wave lint synth bench format clean gen all-tests
 help: ## list the verbs and options
 	@echo 'Dither: make VERB [OPTION=value ...]'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -89,14 +88,21 @@ synth: ## yosys and OpenSTA: area, timing, memory bits by block (CONFIG=nano is 
 	@scripts/setup.sh --no-data synth
 	@python3 synth/synth.py --config $(CONFIG) --blocks $(BLOCKS) $(if $(LIB),--lib $(LIB)) --jobs $(JOBS)
 
-proof: ## formal proofs of the PE against plain definitions (PROOFS= chooses, PROOFS=quick: a minute)
-	@scripts/setup.sh --no-data synth proof
-	@python3 scripts/proof.py $(if $(filter quick,$(PROOFS)),--quick) $(filter-out quick,$(PROOFS))
-
 bench: ## measure the figures of docs/results.md and say which moved
 	@scripts/setup.sh sim synth
 	@+$(BUILD) build/$(VARIANT)/bench build/$(VARIANT)/digits build/tb/pe_array-16/bench build/host/train
 	@scripts/bench.sh $(CONFIG) build/$(VARIANT)
+
+# The array's own proofs and long runs: make proof-array, soak-array, mutants (docs/verification.md).
+UNITS  ?= array
+PROOFS ?=
+MUTANTS ?= 500
+proof: $(UNITS:%=proof-%) ## formal proofs (UNITS=array; PROOFS= chooses, PROOFS=quick: the part of make test)
+soak: $(UNITS:%=soak-%) ## minutes to hours of enumeration and random traffic on the RTL (DOTS=, SEED=)
+.PHONY: proof soak proof-array soak-array mutants
+proof-array:
+	@scripts/setup.sh --no-data synth proof
+	@python3 scripts/array_proof.py $(if $(filter quick,$(PROOFS)),--quick) $(filter-out quick,$(PROOFS))
 
 gen: ## regenerate package, header and page from scripts/isa.toml, and docs/results.md
 	@python3 scripts/gen_isa.py

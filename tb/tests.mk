@@ -72,7 +72,7 @@ $(foreach c,$(CONFIGS),$(eval $(call system_test,$(c))))
 TEST_PROGRAMS += build/test/system-functional build/test/system-nano build/test/system-tiny
 
 # ---- checks that are commands
-CHECKS := generated results plan main-job waves lint synth-nano results-py synth-py setup proof-pe
+CHECKS := generated results plan main-job waves lint synth-nano results-py synth-py setup proof-array
 CHECK_plan := python3 scripts/check_plan.py
 CHECK_generated := python3 scripts/gen_isa.py --check
 CHECK_results := python3 scripts/results.py check
@@ -83,6 +83,6 @@ CHECK_waves := scripts/wave.sh --check build/nano-trace/wave_demo build/wave/dem
 CHECK_results-py := python3 scripts/results_test.py
 CHECK_synth-py := python3 synth/synth_test.py
 CHECK_setup := scripts/setup.sh --check sim synth wave proof
-CHECK_proof-pe := python3 scripts/proof.py --quick
+CHECK_proof-array := python3 scripts/array_proof.py --quick
 
 all-tests: $(TEST_PROGRAMS) build/tiny/digits build/host/train build/nano-trace/wave_demo build/tiny/bench

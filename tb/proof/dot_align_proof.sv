@@ -1,6 +1,6 @@
 // Alignment in dot_group is a right shift of the product with Frac zeros below it, then one's complement if negative.
 //
-// The aligner gets its product, shift and sign straight from ports instead of from the stages before it (proofs.toml),
+// The aligner gets its product, shift and sign straight from ports instead of from the stages before it (array.toml),
 // so nothing is assumed of them.
 `default_nettype none
 module dot_align_proof #(

@@ -1,7 +1,7 @@
 // dot_group, which is synthesised, and dot_group_model, which is simulated, give the same sum, exponent and flags.
 //
 // Operands are free in every cycle, but legal: built from free bits, not assumed. The sets are those of a format.
-// Where proofs.toml puts plain multiplication in the place of dot_group's product, which dot_product_proof has shown
+// Where array.toml puts plain multiplication in the place of dot_group's product, which dot_product_proof has shown
 // to be the same, what is left is everything but the multipliers.
 `default_nettype none
 module dot_group_proof #(

@@ -1,6 +1,6 @@
 // The product of dot_group is multiplication, for every pair of significands.
 //
-// `product` is dot_group's first product, connected behind its back (proofs.toml). SigBits = 4 is fp8.
+// `product` is dot_group's first product, connected behind its back (array.toml). SigBits = 4 is fp8.
 `default_nettype none
 module dot_product_proof #(
   parameter int unsigned SigBits = 8  // significant bits of an operand, left-justified

@@ -3,8 +3,8 @@
 
 For every case of a proof: all assertions hold for all inputs and all start states within the proof's steps (the units
 are pipelines without feedback, so that this is every cycle); every cover statement is reached. For every proof: each
-broken copy of the RTL that tb/proof/proofs.toml describes is refuted. Prints a row a run and one line at the end;
-exit code 1 if anything is not as it has to be. Files are left in build/proof/.
+broken copy of the RTL that tb/proof/array.toml describes is refuted. Prints a row a run and one line at the end;
+exit code 1 if anything is not as it has to be. Files are left in build/proof-array/.
 """
 import argparse
 import pathlib
@@ -16,7 +16,7 @@ import time
 import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PLAN = ROOT / "tb/proof/proofs.toml"
+PLAN = ROOT / "tb/proof/array.toml"
 
 
 def cpu_seconds():
@@ -52,7 +52,7 @@ class Case:
             harness, found = re.subn(rf"(\bparameter\b[^=\n]*\b{key}\s*=\s*)[^,\n]*?(,?\s*(?://.*)?\n)",
                                      rf"\g<1>{value}\g<2>", harness)
             if found != 1:
-                raise SystemExit(f"proof: {top} has no parameter {key}")
+                raise SystemExit(f"array_proof: {top} has no parameter {key}")
         (work / f"{top}.sv").write_text(harness, encoding="utf-8")
         script = [f"read_verilog -sv -formal {' '.join(str(work / f'{f}.sv') for f in rtl)} "
                   f"{work}/{top}.sv"]
@@ -141,7 +141,7 @@ def main():
                         help="cases marked quick only, and the broken copies of proofs whose first case is")
     parser.add_argument("--timeout", type=int, default=3000, help="seconds for one run of the solver")
     parser.add_argument("--table", action="store_true", help="end with the rows of docs/verification.md")
-    parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/proof")
+    parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/proof-array")
     args = parser.parse_args()
     unknown = [p for p in args.proofs if p not in plans]
     if unknown:
@@ -165,7 +165,7 @@ def main():
         for name, what, covers, seconds in rows:
             print(f"| `{name}` | {plans[name]['claim']} | {what} | {covers} | {len(plans[name]['broken'])} "
                   f"| {seconds:.1f} |")
-    print(f"proof: {good} as they have to be, {bad} not ({time.monotonic() - start:.0f} s)")
+    print(f"array_proof: {good} as they have to be, {bad} not ({time.monotonic() - start:.0f} s)")
     return 1 if bad or not good else 0
 
 
