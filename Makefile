@@ -103,6 +103,9 @@ soak: $(UNITS:%=soak-%) ## minutes to hours of enumeration and random traffic on
 proof-array:
 	@scripts/setup.sh --no-data synth proof
 	@python3 scripts/array_proof.py $(if $(filter quick,$(PROOFS)),--quick) $(filter-out quick,$(PROOFS))
+mutants: ## faults in the PE's gates: each has to be noticed by the test or shown to be none (MUTANTS=500)
+	@scripts/setup.sh --no-data sim synth
+	@python3 scripts/mutants.py --count $(MUTANTS) --seed $(SEED) --jobs $(JOBS)
 
 gen: ## regenerate package, header and page from scripts/isa.toml, and docs/results.md
 	@python3 scripts/gen_isa.py
