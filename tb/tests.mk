@@ -46,6 +46,9 @@ $(eval $(call rtl_test,pe_array-16,pe_array,tb/tensor/pe_array_test.cpp,-GRows=1
 # The array as it is synthesised, where simulation otherwise takes dot_group_model.
 $(eval $(call rtl_test,pe_array-8-structure,pe_array,tb/tensor/pe_array_test.cpp,-GRows=8 +define+YOSYS,))
 $(eval $(call rtl_test,pe_array-32-structure,pe_array,tb/tensor/pe_array_test.cpp,-GRows=32 +define+YOSYS,))
+# Every product through one PE: simulated and synthesised form.
+$(eval $(call rtl_test,pe_product,pe_product_tb,tb/tensor/pe_product_test.cpp,,tb/tensor/pe_product_tb.sv))
+$(eval $(call rtl_test,pe_product-structure,pe_product_tb,tb/tensor/pe_product_test.cpp,+define+YOSYS,tb/tensor/pe_product_tb.sv))
 $(eval $(call rtl_test,tensor_engine-8,tensor_engine,tb/tensor/tensor_engine_test.cpp,-GRows=8,))
 $(eval $(call rtl_test,tensor_engine-16,tensor_engine,tb/tensor/tensor_engine_test.cpp,-GRows=16,))
 $(eval $(call rtl_test,vector_engine,vector_engine,tb/vector/vector_engine_test.cpp,-GRows=8,))
