@@ -103,6 +103,15 @@ soak: $(UNITS:%=soak-%) ## minutes to hours of enumeration and random traffic on
 proof-array:
 	@scripts/setup.sh --no-data synth proof
 	@python3 scripts/array_proof.py $(if $(filter quick,$(PROOFS)),--quick) $(filter-out quick,$(PROOFS))
+DOTS   ?= 1000000000
+$(call number,DOTS,1,9223372036854775807)
+soak-array:
+	@scripts/setup.sh --no-data sim
+	@+$(BUILD) build/soak/pe_array-16 build/soak/pe_array-16-d4 build/test/pe_product build/test/pe_product-structure
+	@build/test/pe_product -d yes '[bf16]'
+	@build/test/pe_product-structure -d yes '[bf16]'
+	@build/soak/pe_array-16-d4 --dots $$(($(DOTS) / 10)) --seed $(SEED)
+	@build/soak/pe_array-16 --dots $(DOTS) --seed $(SEED)
 mutants: ## faults in the PE's gates: each has to be noticed by the test or shown to be none (MUTANTS=500)
 	@scripts/setup.sh --no-data sim synth
 	@python3 scripts/mutants.py --count $(MUTANTS) --seed $(SEED) --jobs $(JOBS)

@@ -7,9 +7,12 @@ broken copy of the RTL that tb/proof/array.toml describes is refuted. Prints a r
 exit code 1 if anything is not as it has to be. Files are left in build/proof-array/.
 """
 import argparse
+import os
 import pathlib
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -20,20 +23,20 @@ PLAN = ROOT / "tb/proof/array.toml"
 
 
 def cpu_seconds():
-    import resource
     use = resource.getrusage(resource.RUSAGE_CHILDREN)
     return use.ru_utime + use.ru_stime
 
 
 def call(command, log, timeout):
     """(output, exit code) of a command; the output is kept in the file log."""
-    try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout, text=True,
-                              errors="replace", stdin=subprocess.DEVNULL)
-        out, code = done.stdout, done.returncode
-    except subprocess.TimeoutExpired as stopped:
-        out = (stopped.stdout or b"").decode(errors="replace") + f"\nstopped after {timeout} s\n"
-        code = -1
+    # A session of its own: a stopped yosys-smtbmc must not leave its solver behind.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                          stdin=subprocess.DEVNULL, start_new_session=True) as process:
+        try:
+            out, code = process.communicate(timeout=timeout)[0], process.returncode
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            out, code = process.communicate()[0] + f"\nstopped after {timeout} s\n", -1
     log.write_text(out, encoding="utf-8")
     return out, code
 
@@ -87,7 +90,7 @@ class Case:
 
 
 def show(name, what, covers, seconds, text):
-    print(f"{'FAIL' if text else 'ok  '} {name:<16} {what:<28} {covers:<8} {seconds:7.1f} s  {text}", flush=True)
+    print(f"{'FAIL' if text else 'ok  '} {name:<22} {what:<28} {covers:<8} {seconds:7.1f} s  {text}", flush=True)
 
 
 def copy_rtl(plan, rtl, work, edits):

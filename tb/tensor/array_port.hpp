@@ -9,10 +9,20 @@
 
 namespace dither::tb {
 
+// Rows that a PE of the array under test fuses: the package's choice, unless the build made another one (-GD).
+constexpr int PeWidth(int rows) {
+#ifdef DITHER_PE_WIDTH
+  static_cast<void>(rows);
+  return DITHER_PE_WIDTH;
+#else
+  return model::DotWidth(static_cast<std::uint32_t>(rows));
+#endif
+}
+
 // array_pkg: cycles from a moving column at the port to its sums, for the cuts that the package chooses.
 constexpr int ArrayLatency(int rows, int cols) {
   constexpr int kEarly = 2, kLate = 2, kMerge = 1;
-  return rows / model::DotWidth(static_cast<std::uint32_t>(rows)) * kMerge + cols / 8 + kEarly + kLate;
+  return rows / PeWidth(rows) * kMerge + cols / 8 + kEarly + kLate;
 }
 
 // Puts a column of bf16 patterns on a port; true if one of them is a NaN, which the array gets as zero.

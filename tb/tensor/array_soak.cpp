@@ -2,7 +2,7 @@
 //
 // Work comes in blocks: a tile of weights and 64 to 95 moving columns on it, while the next tile loads. A block is made
 // from the seed and its number alone, so that --first repeats or continues a run. Each cycle has a mode of its own:
-// float or integer with its byte shift, accumulate or not, a gap now and then. A word of a result is a dot product.
+// accumulate or not, a gap now and then, and on integer weights float or integer with its byte shift. A word of a result is a dot product.
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -20,7 +20,7 @@ namespace {
 using dither::model::ColumnSum;
 
 constexpr int kCols = sizeof(Vpe_array::res_o) / 4, kRows = kCols;
-constexpr int kWidth = dither::model::DotWidth(kRows);
+constexpr int kWidth = dither::tb::PeWidth(kRows);
 constexpr int kLatency = dither::tb::ArrayLatency(kRows, kCols);
 constexpr int kRing = 32;  // columns in flight, by cycle
 static_assert(kLatency + 5 < kRing);
@@ -70,14 +70,13 @@ struct Block {
   Random rng;                                 // for the moving columns
   Block(std::uint64_t seed, std::uint64_t number) : rng(seed ^ number * 0xd1342543de82ef95u) {
     rng();
-    kind = static_cast<int>(rng.Below(kKinds));
+    kind = rng.Below(3) ? static_cast<int>(rng.Below(kKinds)) : kIntegers;
     x_kind = rng.Below(3) ? kind : static_cast<int>(rng.Below(kKinds));
     centre = rng.Below(235);
     columns = 64 + rng.Below(32);
     w.assign(kCols, std::vector<std::uint16_t>(kRows));
     for (auto& column : w) for (auto& v : column) v = Operand(rng, kind, centre);
   }
-  bool integer() const { return kind == kIntegers && x_kind == kIntegers; }
 };
 
 // What a moving column wants when it gets to the feet, and what has to come out.
@@ -130,7 +129,8 @@ int main(int argc, char** argv) {
   std::vector<std::uint16_t> x(kRows);
   // The first tile loads alone: a block without columns before it.
   std::uint32_t moved = 0, loaded = 0;
-  bool first_load = true, last_integer = false;
+  bool first_load = true;
+  int last_mode = 0;
   std::uint64_t draining = 0;
   while (draining < kRing) {
     Flight& slot = ring[cycle % kRing];
@@ -146,14 +146,14 @@ int main(int argc, char** argv) {
         ++loaded;
       }
       if (!first_load && moved < current.columns && noise.Below(16) != 0) {
-        for (auto& v : x) v = Operand(current.rng, current.x_kind, current.centre);
+        const std::uint64_t mode = current.rng();
+        slot.integer = current.kind == kIntegers && (mode >> 1 & 1) != 0;
+        for (auto& v : x) v = Operand(current.rng, slot.integer ? kIntegers : current.x_kind, current.centre);
         dut.x_valid_i = 1;
         dut.x_nan_i = dither::tb::PutOperands(&dut.x_i, x);
-        const std::uint64_t mode = current.rng();
         slot.valid = true;
         slot.block = number;
         slot.acc = mode & 1;
-        slot.integer = current.integer() && (mode >> 1 & 3) != 0;
         slot.shift = static_cast<int>(mode >> 3 & 3);
         for (int j = 0; j < kCols; ++j) {
           const std::uint64_t r = current.rng();
@@ -170,8 +170,9 @@ int main(int argc, char** argv) {
         totals.dots += kCols;
         (slot.integer ? totals.integers : totals.floats) += kCols;
         totals.accumulated += slot.acc ? kCols : 0;
-        totals.mode_changes += slot.integer != last_integer;
-        last_integer = slot.integer;
+        const int now = slot.integer << 3 | slot.acc << 2 | (slot.integer ? slot.shift : 0);
+        totals.mode_changes += now != last_mode;
+        last_mode = now;
       }
       if (loaded == kCols && (first_load || moved == current.columns)) {
         dut.swap_i = 1;

@@ -21,7 +21,7 @@ using dither::tb::PutOperands;
 
 constexpr int kCols = sizeof(Vpe_array::res_o) / 4;
 constexpr int kRows = kCols;
-constexpr int kWidth = dither::model::DotWidth(kRows);
+constexpr int kWidth = dither::tb::PeWidth(kRows);
 constexpr int kArrayLatency = dither::tb::ArrayLatency(kRows, kCols);
 
 using Row16 = std::vector<std::uint16_t>;
