@@ -165,6 +165,8 @@ build/$(1)/digits: build/$(1)/sim/app/digits.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))
 build/$(1)/bench: build/$(1)/sim/app/bench.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))
+build/$(1)/gemm_bench: build/$(1)/sim/app/gemm_bench.o $$(PROGRAM_LIBS_$(1))
+	@$$(PROGRAM_LINK_$(1))
 build/$(1)/wave_demo: build/$(1)/sim/app/wave_demo.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))
 -include build/$(1)/core/Vdither_core__ver.d
