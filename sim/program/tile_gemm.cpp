@@ -93,13 +93,11 @@ TileBound BoundOfGemm(std::uint32_t rows, std::uint32_t k, std::uint32_t m, std:
   const auto cycles = [&](std::uint32_t stationary, std::uint32_t moving) {
     return std::max<std::uint64_t>(std::uint64_t{moving} * Ceil(stationary, rows), stationary);
   };
-  const auto is_bound_by_loading = [&](std::uint32_t stationary, std::uint32_t moving) {
-    return stationary > std::uint64_t{moving} * Ceil(stationary, rows);
-  };
   const std::uint64_t of_a = cycles(m, n), of_b = cycles(n, m);
   TileBound bound;
-  // Of two equal choices the one that issues a column in every cycle.
-  bound.b_stationary = of_b < of_a || (of_b == of_a && is_bound_by_loading(m, n));
+  // Of two equal choices, where a side is shorter than the array, the one with a single tile: it issues a column
+  // in every cycle, while a full tile takes longer to load than so few columns to issue.
+  bound.b_stationary = of_b < of_a || (of_b == of_a && n < m && n < rows);
   bound.columns = Ceil(k, rows) * std::min(of_a, of_b);
   return bound;
 }
@@ -117,7 +115,8 @@ TileGemmPlan PlanTileGemm(const isa::Config& config, std::uint32_t k, std::uint3
   const std::uint32_t tiles = Ceil(plan.stationary, rows);
   plan.columns = std::uint64_t{plan.stripes} * tiles * plan.moving;
   if (plan.moving < kEnoughColumns && plan.stripes > 1) {
-    const std::uint32_t most = std::min({Ceil(kEnoughColumns, plan.moving), rows / plan.stationary, plan.stripes});
+    const std::uint32_t room = std::max(1u, rows / plan.stationary);
+    const std::uint32_t most = std::min({Ceil(kEnoughColumns, plan.moving), room, plan.stripes});
     plan.pack = Ceil(plan.stripes, Ceil(plan.stripes, most));  // instructions of about the same length
   }
   for (std::uint32_t total = 1; total <= 16384; ++total) {
