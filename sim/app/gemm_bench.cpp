@@ -1,10 +1,10 @@
 // How busy the array is in matrix products with operands in SBUF, against what their tiles allow (docs/blocks/
 // tensor_engine.md, "How busy it can be"): 512^3, one cold product of 4x4x4 tiles, and random shapes. Every
 // instruction runs in lockstep with the functional model; a sample of results is held against double precision.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <bit>
 #include <chrono>
@@ -71,7 +71,8 @@ std::uint16_t DrawBf16(SplitMix64& random) {
 }
 double Bf16(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
 
-Result Measure(VerilatedDevice& device, Shape shape, std::uint64_t seed, bool lockstep, const std::function<void(std::uint64_t)>& tick) {
+Result Measure(VerilatedDevice& device, Shape shape, std::uint64_t seed, bool lockstep,
+               const std::function<void(std::uint64_t)>& tick) {
   const auto [k, m, n] = shape;
   SplitMix64 random(seed);
   std::vector<std::uint16_t> a(std::size_t{k} * m), b(std::size_t{k} * n);
@@ -119,7 +120,8 @@ Result Measure(VerilatedDevice& device, Shape shape, std::uint64_t seed, bool lo
   }
   if (lockstep) device.CompareAll();
   if (r.columns != r.bound) {
-    throw std::runtime_error(fmt::format("{} x {} x {}: {} columns issued, the bound is {}", k, m, n, r.columns, r.bound));
+    throw std::runtime_error(
+        fmt::format("{} x {} x {}: {} columns issued, the bound is {}", k, m, n, r.columns, r.bound));
   }
 
   const auto c = device.ReadArray<std::uint32_t>(at, std::size_t{m} * n);
@@ -137,8 +139,9 @@ Result Measure(VerilatedDevice& device, Shape shape, std::uint64_t seed, bool lo
     // docs/numerics.md: a few units of 2^-24 of the magnitude for every stripe, and the last rounding.
     const double error = std::fabs(got - sum) / (magnitude * (stripes + 4) * 0x1p-22);
     if (!(error <= 1)) {
-      throw std::runtime_error(fmt::format("{} x {} x {}: C[{}][{}] is {}, double precision says {}: {:.3g} times the bound",
-                                           k, m, n, i, j, got, sum, error));
+      throw std::runtime_error(
+          fmt::format("{} x {} x {}: C[{}][{}] is {}, double precision says {}: {:.3g} times the bound", k, m, n, i, j,
+                      got, sum, error));
     }
     r.worst_error = std::max(r.worst_error, error);
   }
@@ -168,9 +171,10 @@ void Histogram(const std::vector<Result>& results) {
     const auto count = std::count_if(results.begin(), results.end(), [&](const Result& r) {
       return r.utilisation() >= edges[e] && r.utilisation() < edges[e + 1];
     });
-    const auto bar = static_cast<std::size_t>(60.0 * static_cast<double>(count) / static_cast<double>(results.size()) + 0.999);
-    fmt::print("{:>5} .. {:<5} {:>5} {}\n", edges[e], e + 2 == std::size(edges) ? "" : fmt::format("{}", edges[e + 1]), count,
-               std::string(count ? bar : 0, '#'));
+    const auto bar =
+        static_cast<std::size_t>(60.0 * static_cast<double>(count) / static_cast<double>(results.size()) + 0.999);
+    fmt::print("{:>5} .. {:<5} {:>5} {}\n", edges[e], e + 2 == std::size(edges) ? "" : fmt::format("{}", edges[e + 1]),
+               count, std::string(count ? bar : 0, '#'));
   }
 }
 
@@ -178,7 +182,8 @@ class Figures {
  public:
   Figures(std::string config, std::string command) : config_(std::move(config)), command_(std::move(command)) {}
   void Add(const std::string& name, double value, const std::string& unit, const std::string& note = {}) {
-    nlohmann::json f = {{"name", "gemm." + name}, {"value", value}, {"unit", unit}, {"config", config_}, {"command", command_}};
+    nlohmann::json f = {
+        {"name", "gemm." + name}, {"value", value}, {"unit", unit}, {"config", config_}, {"command", command_}};
     if (!note.empty()) f["note"] = note;
     list_.push_back(f);
   }
@@ -192,8 +197,9 @@ class Figures {
 int Run(const Options& o) {
   const isa::Config& config = VerilatedConfig();
   if (!o.config.empty() && o.config != config.name) {
-    throw std::runtime_error(fmt::format("this program simulates {}; run build/{}/gemm_bench, or make bench-gemm CONFIG={}",
-                                         config.name, o.config, o.config));
+    throw std::runtime_error(
+        fmt::format("this program simulates {}; run build/{}/gemm_bench, or make bench-gemm CONFIG={}", config.name,
+                    o.config, o.config));
   }
   std::vector<Shape> shapes;
   if (!o.shape.empty()) {
@@ -232,7 +238,8 @@ int Run(const Options& o) {
     fmt::print("{}: {:.3f} %, {} >= {} %\n", what, value, ok ? "met:" : "NOT MET:", least);
   };
   fmt::print("core {}: {} x {} PEs, {} KiB of SBUF a partition, {}\n", config.name, config.rows, config.rows,
-             config.sbuf_bytes / 1024, o.lockstep ? "every instruction in lockstep with the functional model" : "no lockstep");
+             config.sbuf_bytes / 1024,
+             o.lockstep ? "every instruction in lockstep with the functional model" : "no lockstep");
   const auto quiet = [](std::uint64_t) {};
 
   if (o.cold) {
@@ -241,28 +248,37 @@ int Run(const Options& o) {
     // The array can't start before the first tile is in, and the last column takes its way through array and foot.
     const auto bound = static_cast<double>(config.rows + r.bound + r.drain);
     const double of_bound = 100 * bound / static_cast<double>(r.busy);
-    fmt::print("\ncold {}^3 (4 x 4 x 4 tiles): {} cycles from the first instruction in the engine to the last sum in PSUM, "
-               "bound {} = {} (first tile) + {} (columns) + {} (last column's way)\n", side, r.busy, bound, config.rows, r.bound, r.drain);
-    fmt::print("fill {}, span {}, drain {}; {:.3f} % of cycles issue a column, the bound allows {:.3f} %\n", r.fill, r.span,
-               r.drain, 100.0 * static_cast<double>(r.bound) / static_cast<double>(r.busy), 100.0 * static_cast<double>(r.bound) / bound);
+    fmt::print(
+        "\ncold {}^3 (4 x 4 x 4 tiles): {} cycles from the first instruction in the engine to the last sum in PSUM, "
+        "bound {} = {} (first tile) + {} (columns) + {} (last column's way)\n",
+        side, r.busy, bound, config.rows, r.bound, r.drain);
+    fmt::print("fill {}, span {}, drain {}; {:.3f} % of cycles issue a column, the bound allows {:.3f} %\n", r.fill,
+               r.span, r.drain, 100.0 * static_cast<double>(r.bound) / static_cast<double>(r.busy),
+               100.0 * static_cast<double>(r.bound) / bound);
     bar("cold product, of its bound", of_bound, 99);
-    const std::string note = fmt::format("{}^3, operands in SBUF, first instruction in the engine to last sum in PSUM", side);
+    const std::string note =
+        fmt::format("{}^3, operands in SBUF, first instruction in the engine to last sum in PSUM", side);
     figures.Add("cold_cycles", static_cast<double>(r.busy), "cycles", note);
     figures.Add("cold_bound", bound, "cycles", "first tile, columns, way of the last column");
     figures.Add("cold_of_bound", of_bound, "%");
     figures.Add("cold_utilisation", 100.0 * static_cast<double>(r.bound) / static_cast<double>(r.busy), "%",
-                fmt::format("fill and drain included; the bound allows {:.3f} %", 100.0 * static_cast<double>(r.bound) / bound));
+                fmt::format("fill and drain included; the bound allows {:.3f} %",
+                            100.0 * static_cast<double>(r.bound) / bound));
   }
   if (o.square) {
     const Result r = Measure(*device, {512, 512, 512}, o.seed, o.lockstep, [&](std::uint64_t columns) {
-      progress.Show(fmt::format("512^3: {:.0f} %", 100.0 * static_cast<double>(columns) / (512.0 * 512 * 512 / config.rows / config.rows)));
+      progress.Show(fmt::format(
+          "512^3: {:.0f} %", 100.0 * static_cast<double>(columns) / (512.0 * 512 * 512 / config.rows / config.rows)));
     });
     progress.Clear();
-    fmt::print("\n512^3, {}: {} columns in {} cycles, {} stalls; {} cycles from doorbell to done with loads and stores\n",
-               PlanText(r), r.bound, r.span, r.stalls, r.cycles);
+    fmt::print(
+        "\n512^3, {}: {} columns in {} cycles, {} stalls; {} cycles from doorbell to done with loads and stores\n",
+        PlanText(r), r.bound, r.span, r.stalls, r.cycles);
     bar("512^3, of cycles between first and last product", r.utilisation(), 99.9);
-    figures.Add("square_utilisation", r.utilisation(), "%", "512^3 bf16, A and B in SBUF, results leave meanwhile: columns / cycles from first to last product");
-    figures.Add("square_cycles", static_cast<double>(r.span), "cycles", fmt::format("first to last product; {} columns", r.bound));
+    figures.Add("square_utilisation", r.utilisation(), "%",
+                "512^3 bf16, A and B in SBUF, results leave meanwhile: columns / cycles from first to last product");
+    figures.Add("square_cycles", static_cast<double>(r.span), "cycles",
+                fmt::format("first to last product; {} columns", r.bound));
   }
 
   std::vector<Result> results;
@@ -272,11 +288,13 @@ int Run(const Options& o) {
     const Shape s = shapes[i];
     try {
       results.push_back(Measure(*device, s, o.seed + i, o.lockstep, [&](std::uint64_t columns) {
-        progress.Show(fmt::format("shape {} of {}, {} x {} x {}: {:.1f} % of {:.1f} million columns", i + 1, shapes.size(), s.k, s.m, s.n,
-                                  100.0 * static_cast<double>(done + columns) / static_cast<double>(all), static_cast<double>(all) / 1e6));
+        progress.Show(fmt::format(
+            "shape {} of {}, {} x {} x {}: {:.1f} % of {:.1f} million columns", i + 1, shapes.size(), s.k, s.m, s.n,
+            100.0 * static_cast<double>(done + columns) / static_cast<double>(all), static_cast<double>(all) / 1e6));
       }));
     } catch (const std::exception& e) {
-      throw std::runtime_error(fmt::format("shape {} of seed {}, {} x {} x {}: {}", i, o.seed, s.k, s.m, s.n, e.what()));
+      throw std::runtime_error(
+          fmt::format("shape {} of seed {}, {} x {} x {}: {}", i, o.seed, s.k, s.m, s.n, e.what()));
     }
     done += results.back().bound;
     cycles += results.back().cycles;
@@ -286,7 +304,8 @@ int Run(const Options& o) {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (!results.empty()) {
     std::vector<Result> sorted = results;
-    std::sort(sorted.begin(), sorted.end(), [](const Result& a, const Result& b) { return a.utilisation() < b.utilisation(); });
+    std::sort(sorted.begin(), sorted.end(),
+              [](const Result& a, const Result& b) { return a.utilisation() < b.utilisation(); });
     double mean = 0;
     std::uint64_t bounds = 0, spans = 0;
     for (const Result& r : results) {
@@ -300,15 +319,20 @@ int Run(const Options& o) {
     fmt::print("\n% of the bound, shapes\n");
     Histogram(results);
     const double error = std::max_element(results.begin(), results.end(), [](const Result& a, const Result& b) {
-      return a.worst_error < b.worst_error;
-    })->worst_error;
-    fmt::print("\nmean {:.3f} %, all columns over all cycles {:.3f} %\n", mean, 100.0 * static_cast<double>(bounds) / static_cast<double>(spans));
-    fmt::print("{} million cycles in {:.0f} s; {} instructions equal the model; {} results within {:.3f} of their bound of double precision\n",
-               cycles / 1000000, seconds, device->retired(), 64 * results.size(), error);
+                           return a.worst_error < b.worst_error;
+                         })->worst_error;
+    fmt::print("\nmean {:.3f} %, all columns over all cycles {:.3f} %\n", mean,
+               100.0 * static_cast<double>(bounds) / static_cast<double>(spans));
+    fmt::print(
+        "{} million cycles in {:.0f} s; {} instructions equal the model; {} results within {:.3f} of their bound of "
+        "double precision\n",
+        cycles / 1000000, seconds, device->retired(), 64 * results.size(), error);
     bar("worst shape, of its bound", sorted[0].utilisation(), 90);
-    const std::string note = fmt::format("{} shapes, seed {}, sides {} in 1..{}, all bit-exact", results.size(), o.seed, o.draw, o.side);
-    figures.Add("random_worst", sorted[0].utilisation(), "%",
-                fmt::format("{}; worst {} x {} x {} (K M N)", note, sorted[0].shape.k, sorted[0].shape.m, sorted[0].shape.n));
+    const std::string note =
+        fmt::format("{} shapes, seed {}, sides {} in 1..{}, all bit-exact", results.size(), o.seed, o.draw, o.side);
+    figures.Add(
+        "random_worst", sorted[0].utilisation(), "%",
+        fmt::format("{}; worst {} x {} x {} (K M N)", note, sorted[0].shape.k, sorted[0].shape.m, sorted[0].shape.n));
     figures.Add("random_mean", mean, "%", "of what the tiles allow");
   }
   for (const auto& v : device->AxiViolations()) fmt::print("AXI violation: {}\n", v);
@@ -316,12 +340,26 @@ int Run(const Options& o) {
   if (!o.json.empty()) {
     nlohmann::json list = nlohmann::json::array();
     for (const Result& r : results) {
-      list.push_back({{"k", r.shape.k}, {"m", r.shape.m}, {"n", r.shape.n}, {"b_stationary", r.plan.b_stationary},
-                      {"slabs", r.plan.slabs.size()}, {"pack", r.plan.pack}, {"bound", r.bound}, {"span", r.span}, {"busy", r.busy},
-                      {"stalls", r.stalls}, {"cycles", r.cycles}, {"utilisation", r.utilisation()}});
+      list.push_back({{"k", r.shape.k},
+                      {"m", r.shape.m},
+                      {"n", r.shape.n},
+                      {"b_stationary", r.plan.b_stationary},
+                      {"slabs", r.plan.slabs.size()},
+                      {"pack", r.plan.pack},
+                      {"bound", r.bound},
+                      {"span", r.span},
+                      {"busy", r.busy},
+                      {"stalls", r.stalls},
+                      {"cycles", r.cycles},
+                      {"utilisation", r.utilisation()}});
     }
-    std::ofstream(o.json) << nlohmann::json{{"config", config.name}, {"seed", o.seed}, {"draw", o.draw}, {"shapes", list},
-                                            {"figures", figures.list()}}.dump(1) << "\n";
+    std::ofstream(o.json) << nlohmann::json{{"config", config.name},
+                                            {"seed", o.seed},
+                                            {"draw", o.draw},
+                                            {"shapes", list},
+                                            {"figures", figures.list()}}
+                                 .dump(1)
+                          << "\n";
   }
   if (!o.out.empty()) std::ofstream(o.out) << nlohmann::json{{"figures", figures.list()}}.dump(1) << "\n";
   return o.bars && !met ? 1 : 0;
@@ -336,13 +374,15 @@ int main(int argc, char** argv) {
   app.add_option("--shapes", o.shapes, "random shapes")->check(CLI::Range(0, 100000))->capture_default_str();
   app.add_option("--seed", o.seed, "of shapes and data, 64 bits")->capture_default_str();
   app.add_option("--draw", o.draw, "how sides are drawn: uniform, log, or mixed (each side one or the other)")
-      ->check(CLI::IsMember({"uniform", "log", "mixed"}))->capture_default_str();
+      ->check(CLI::IsMember({"uniform", "log", "mixed"}))
+      ->capture_default_str();
   app.add_option("--max-side", o.side, "largest side")->check(CLI::Range(1, 1024))->capture_default_str();
   app.add_option("--shape", o.shape, "this shape, KxMxN, instead of random ones");
   app.add_option("--config", o.config, "refuse to run on another configuration");
   app.add_flag("--square,!--no-square", o.square, "512^3 too (default)");
   app.add_flag("--cold,!--no-cold", o.cold, "the cold product of 4x4x4 tiles too (default)");
-  app.add_flag("--lockstep,!--no-lockstep", o.lockstep, "compare every instruction with the functional model (default)");
+  app.add_flag("--lockstep,!--no-lockstep", o.lockstep,
+               "compare every instruction with the functional model (default)");
   app.add_flag("--bars", o.bars, "exit with 1 if a bar is not met");
   app.add_flag("--verbose", o.verbose, "a line for every shape");
   app.add_option("--json", o.json, "write shapes and figures to this file");

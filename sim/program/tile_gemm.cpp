@@ -29,9 +29,9 @@ std::uint32_t Up8(std::uint32_t bytes) { return Ceil(bytes, 8) * 8; }
 // A slab's results in the order in which they come: blocks of at most a bank's moving columns, in each the
 // stationary tiles (the ragged one first: the array starts earlier), neighbours of one bank together.
 struct Group {
-  std::uint32_t first_tile, tiles;       // of the slab
-  std::uint32_t first_stationary, parts; // columns of the slab; partitions of the result
-  std::uint32_t first_moving, moving;    // columns of the slab, of one tile
+  std::uint32_t first_tile, tiles;        // of the slab
+  std::uint32_t first_stationary, parts;  // columns of the slab; partitions of the result
+  std::uint32_t first_moving, moving;     // columns of the slab, of one tile
 };
 
 struct SlabGroups {
@@ -52,8 +52,7 @@ SlabGroups GroupsOf(std::uint32_t rows, std::uint32_t stationary, std::uint32_t 
       // All tiles of a group have the same partitions.
       const bool alone = t == 0 && ragged != rows;
       const std::uint32_t count = alone ? 1 : std::min(together, tiles - t);
-      result.groups.push_back({t, count, t == 0 ? 0 : ragged + (t - 1) * rows,
-                               t == 0 ? ragged : rows, v0, v1 - v0});
+      result.groups.push_back({t, count, t == 0 ? 0 : ragged + (t - 1) * rows, t == 0 ? ragged : rows, v0, v1 - v0});
       result.slot_words = std::max(result.slot_words, count * (v1 - v0));
       result.all_words += count * (v1 - v0);
       t += count;
@@ -73,7 +72,8 @@ bool Fits(const isa::Config& config, std::uint32_t stripes, std::uint32_t statio
   const std::uint32_t operands = Up8(kElementBytes * stripes * stationary) + Up8(kElementBytes * stripes * moving);
   const SlabGroups groups = GroupsOf(config.rows, stationary, moving);
   switch (place) {
-    case ResultPlace::kWhole: return operands + Up8(4 * groups.all_words) <= config.sbuf_bytes;
+    case ResultPlace::kWhole:
+      return operands + Up8(4 * groups.all_words) <= config.sbuf_bytes;
     case ResultPlace::kRing:
       return stripes >= kRingStripes && operands + kRingSlots * Up8(4 * groups.slot_words) <= config.sbuf_bytes;
     case ResultPlace::kOverStationary: {
@@ -167,9 +167,13 @@ class SlabBuilder {
  public:
   SlabBuilder(const isa::Config& config, const TileGemmPlan& plan, const TileGemmPlan::Slab& slab,
               const TileGemmSpec& spec)
-      : plan_(plan), slab_(slab), rows_(config.rows), builder_(config),
+      : plan_(plan),
+        slab_(slab),
+        rows_(config.rows),
+        builder_(config),
         loaded_{builder_.NewCounter("loaded 0"), builder_.NewCounter("loaded 1")},
-        ready_(builder_.NewCounter("ready")), emptied_{builder_.NewCounter("by vector"), builder_.NewCounter("by scalar")},
+        ready_(builder_.NewCounter("ready")),
+        emptied_{builder_.NewCounter("by vector"), builder_.NewCounter("by scalar")},
         left_{builder_.NewCounter("left 0"), builder_.NewCounter("left 1")} {
     stationary_dram_ = (plan.b_stationary ? spec.b : spec.a).Slice(1, slab.first_stationary, slab.stationary);
     moving_dram_ = (plan.b_stationary ? spec.a : spec.b).Slice(1, slab.first_moving, slab.moving);
@@ -188,6 +192,7 @@ class SlabBuilder {
       stationary_.push_back(Load(Queue::kDma0, stationary_dram_.Slice(1, 0, under), 0));
     }
     stationary_.push_back(Load(Queue::kDma0, stationary_dram_.Slice(1, under, slab_.stationary - under), under));
+    if (under == 0) Skew();
     moving_ = Load(Queue::kDma1, moving_dram_, 0);
     slots_at_ = under != 0 ? stationary_[0].address : 0;
     if (under == 0 && plan_.pack == 1) {
@@ -208,9 +213,7 @@ class SlabBuilder {
   }
 
  private:
-  std::uint32_t Parts(std::uint32_t stripe) const {
-    return std::min(rows_, plan_.k - stripe * rows_);
-  }
+  std::uint32_t Parts(std::uint32_t stripe) const { return std::min(rows_, plan_.k - stripe * rows_); }
 
   Resident Load(Queue ring, const Tensor& dram, std::uint32_t first) {
     const std::uint32_t columns = dram.Size(1);
@@ -234,6 +237,31 @@ class SlabBuilder {
       }
     }
     return {dram.dtype, to.address, first, columns};
+  }
+
+  // The first columns of an instruction and of the tile behind it are read in the same cycle. If their words share a
+  // bank the tile comes a cycle late, which shows where it is as long as the columns before it: move the moving
+  // operand.
+  void Skew() {
+    const std::uint32_t l = plan_.pack * std::min(slab_.stationary, rows_), v = plan_.pack * slab_.moving;
+    if (v >= l + 8 || slab_.stationary > rows_) return;
+    const std::uint64_t w0 = stationary_.back().address, x0 = Up8(static_cast<std::uint32_t>(builder_.SbufMark()));
+    const auto bank = [](std::uint64_t byte) { return byte / 8 % isa::kSbufBanks; };
+    std::uint32_t best = 0, fewest = UINT32_MAX;
+    for (std::uint32_t pad = 0; pad < isa::kSbufBanks; ++pad) {
+      std::uint32_t hits = 0;
+      for (std::uint32_t s = 0; s + 1 < plan_.stripes / plan_.pack; ++s) {
+        const std::uint64_t x = x0 + 8 * pad + kElementBytes * s * v, w = w0 + kElementBytes * ((s + 2) * l - 1);
+        hits += bank(x) == bank(w);
+      }
+      if (hits < fewest) {
+        best = pad;
+        fewest = hits;
+      }
+    }
+    const std::uint32_t room = builder_.SbufFree(),
+                        needed = Up8(kElementBytes * plan_.stripes * slab_.moving) + Up8(4 * groups_.all_words) + 64;
+    if (best > 0 && room >= needed + 8 * best) builder_.Sbuf("skew", Dtype::kFp32, {1, 2 * best}, 0, 8);
   }
 
   // The waits of the first matmul.
@@ -294,7 +322,8 @@ class SlabBuilder {
     }
     // [tile][partition][moving]
     const Tensor dram = result_dram_.Slice(0, g.first_stationary, g.tiles * g.parts)
-                            .Slice(1, g.first_moving, g.moving).Split(0, g.parts);
+                            .Slice(1, g.first_moving, g.moving)
+                            .Split(0, g.parts);
     builder_.Copy(side == 0 ? Queue::kDma0 : Queue::kDma1, dram, slot.Split(1, g.moving).Transpose(0, 1),
                   {{emptied_[side].Until(emptied_[side].count())}, left_[side].Tick(), false});
   }

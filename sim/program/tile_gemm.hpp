@@ -19,15 +19,15 @@ namespace dither {
 
 // What the tiles of a product allow on `rows` x `rows` PEs.
 struct TileBound {
-  std::uint64_t columns = 0;        // moving columns that have to be issued: cycles of any schedule
-  bool b_stationary = false;        // the choice that needs so few
+  std::uint64_t columns = 0;  // moving columns that have to be issued: cycles of any schedule
+  bool b_stationary = false;  // the choice that needs so few
 };
 TileBound BoundOfGemm(std::uint32_t rows, std::uint32_t k, std::uint32_t m, std::uint32_t n);
 
 // Where the results of a slab wait for their DMA.
 enum class ResultPlace : std::uint8_t {
-  kWhole,   // all of them have a place in SBUF
-  kRing,    // four slots, used in turn
+  kWhole,          // all of them have a place in SBUF
+  kRing,           // four slots, used in turn
   kOverStationary  // two slots over the stationary tiles that were used first: the operands fill SBUF
 };
 
@@ -47,9 +47,9 @@ struct TileGemmPlan {
 TileGemmPlan PlanTileGemm(const isa::Config& config, std::uint32_t k, std::uint32_t m, std::uint32_t n);
 
 struct TileGemmSpec {
-  Tensor a;  // DRAM [K][M], bf16
-  Tensor b;  // DRAM [K][N], bf16
-  Tensor c;  // DRAM [M][N], fp32; quick if the side that moves is the one whose elements touch
+  Tensor a;      // DRAM [K][M], bf16
+  Tensor b;      // DRAM [K][N], bf16
+  Tensor c;      // DRAM [M][N], fp32; quick if the side that moves is the one whose elements touch
   Tensor zeros;  // DRAM, at least Rows * 16 zero elements of two bytes; used if the plan packs stripes
 };
 

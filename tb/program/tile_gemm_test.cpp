@@ -1,11 +1,11 @@
 // The planner of tile GEMMs: its bound, and what its programs issue, without running them.
-#include <catch2/catch.hpp>
+#include "sim/program/tile_gemm.hpp"
 
+#include <catch2/catch.hpp>
 #include <map>
 #include <set>
 
 #include "sim/data/random.hpp"
-#include "sim/program/tile_gemm.hpp"
 
 namespace dither {
 namespace {
@@ -23,7 +23,9 @@ TileGemmSpec Spec(std::uint32_t k, std::uint32_t m, std::uint32_t n) {
           Tensor::Dram("c", 8 << 20, isa::Dtype::kFp32, {m, n}), Tensor::Dram("zeros", 0, isa::Dtype::kBf16, {2048})};
 }
 
-std::uint32_t Columns(const isa::EngineInstr& i) { return std::uint32_t{i.size[0]} * i.size[1] * i.size[2] * i.size[3]; }
+std::uint32_t Columns(const isa::EngineInstr& i) {
+  return std::uint32_t{i.size[0]} * i.size[1] * i.size[2] * i.size[3];
+}
 
 std::vector<isa::EngineInstr> Matmuls(const Program& program) {
   std::vector<isa::EngineInstr> list;
@@ -43,9 +45,9 @@ TEST_CASE("the bound of a product is the smaller of both choices of the stationa
   CHECK(bound(64, 64, 64) == 4 * 4 * 64);
   CHECK(bound(512, 512, 512) == 32 * 32 * 512);
   CHECK(bound(1024, 1024, 1024) == 64 * 64 * 1024);
-  CHECK(bound(16, 17, 300) == 19 * 17);      // B stationary: 19 tiles, 17 columns; A: 2 tiles, 300 columns
+  CHECK(bound(16, 17, 300) == 19 * 17);  // B stationary: 19 tiles, 17 columns; A: 2 tiles, 300 columns
   CHECK(bound(16, 300, 17) == 19 * 17);
-  CHECK(bound(32, 1000, 5) == 2 * 1000);     // a tile of 5 stationary columns; the other choice loads 1000
+  CHECK(bound(32, 1000, 5) == 2 * 1000);  // a tile of 5 stationary columns; the other choice loads 1000
   CHECK(bound(32, 5, 1000) == 2 * 1000);
   CHECK(bound(160, 3, 7) == 10 * 7);
   CHECK(BoundOfGemm(16, 16, 300, 5).b_stationary);
@@ -118,7 +120,8 @@ TEST_CASE("a tile GEMM of operands that do not fit together is refused by name",
   CHECK_THROWS_WITH(BuildTileGemm(config, spec), Catch::Contains("right bf16[7][10]"));
   spec = Spec(8, 9, 10);
   spec.c = Tensor::Dram("result", 0, isa::Dtype::kBf16, {9, 10});
-  CHECK_THROWS_WITH(BuildTileGemm(config, spec), Catch::Contains("result bf16[9][10]") && Catch::Contains("fp32[9][10]"));
+  CHECK_THROWS_WITH(BuildTileGemm(config, spec),
+                    Catch::Contains("result bf16[9][10]") && Catch::Contains("fp32[9][10]"));
   spec = Spec(8, 9, 10);
   spec.a = Tensor::Dram("left", 0, isa::Dtype::kFp32, {8, 9});
   CHECK_THROWS_WITH(BuildTileGemm(config, spec), Catch::Contains("left fp32[8][9]"));

@@ -1,9 +1,9 @@
 // Tile GEMMs as whole programs, against the golden kernel.
-#include <catch2/catch.hpp>
+#include "sim/program/tile_gemm.hpp"
 
+#include <catch2/catch.hpp>
 #include <random>
 
-#include "sim/program/tile_gemm.hpp"
 #include "tb/system/make_device.hpp"
 
 namespace dither {

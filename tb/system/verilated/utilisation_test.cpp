@@ -47,7 +47,8 @@ DeviceOptions Small() {
 
 }  // namespace
 
-TEST_CASE("a cold product of 4x4x4 tiles takes its bound and one cycle in a hundred at most", "[utilisation][directed]") {
+TEST_CASE("a cold product of 4x4x4 tiles takes its bound and one cycle in a hundred at most",
+          "[utilisation][directed]") {
   auto device = MakeVerilatedDevice(Small());
   const std::uint32_t side = 4 * device->config().rows;
   const Measured r = Measure(*device, side, side, side);
