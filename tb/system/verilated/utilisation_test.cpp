@@ -75,6 +75,19 @@ TEST_CASE("products of any shape use over nine tenths of the cycles that their t
   }
 }
 
+TEST_CASE("results that a slow memory does not take hold the array back, and none is lost", "[utilisation][directed]") {
+  auto device = MakeVerilatedDevice(Small());
+  MemoryBehaviour memory;
+  memory.stall_percent = 90;
+  device->SetMemoryBehaviour(memory);
+  const bool nano = device->config().rows == 8;
+  const std::uint32_t k = nano ? 30 : 40, m = nano ? 104 : 480, n = nano ? 310 : 500;
+  REQUIRE(PlanTileGemm(device->config(), k, m, n).slabs[0].place == ResultPlace::kRing);
+  const Measured r = Measure(*device, k, m, n);  // compares every instruction
+  CHECK(r.columns == r.bound);
+  CHECK(r.span > r.columns + r.columns / 10);
+}
+
 TEST_CASE("activity counts the cycles in which the array waits between two columns", "[utilisation][directed]") {
   auto device = MakeVerilatedDevice(Small());
   Program program;
