@@ -12,9 +12,6 @@
 module tensor_engine #(
   parameter  int unsigned Rows      = 16,
   parameter  int unsigned SbufBytes = dither_pkg::SbufBytesOf(Rows),
-  parameter  int unsigned D         = 4,
-  parameter  int unsigned G         = 8,
-  parameter  int unsigned Frac      = 14,
   localparam int unsigned ByteW     = $clog2(SbufBytes),
   localparam int unsigned WordW     = $clog2(SbufBytes / 8)
 ) (
@@ -46,7 +43,9 @@ module tensor_engine #(
   output logic [Rows-1:0]    te_w_psum_lanes_o,
   output logic [Rows*32-1:0] te_w_psum_data_o
 );
-  localparam int unsigned ArrayLatency = Rows / D + Rows / G + 1;  // as in pe_array
+  localparam int unsigned OperandW = array_pkg::OperandW;
+  localparam int unsigned ArrayLatency =
+      array_pkg::Latency(Rows, Rows, array_pkg::DotWidth(Rows), array_pkg::GroupCols(Rows), array_pkg::Cuts);
   localparam int unsigned ReadAge  = ArrayLatency + 3;  // cycles from issue to PSUM read
   localparam int unsigned WriteAge = ArrayLatency + 7;  // cycles from issue to PSUM write
   localparam int unsigned Hazard   = WriteAge - ReadAge;  // an accumulate waits for the last so many columns
@@ -351,14 +350,33 @@ module tensor_engine #(
     .dtype_i (w_dtype2_q), .rows_i (w_zero2_q ? '0 : w_rows2_q), .elem_i (w_half), .operand_o (w_operand)
   );
 
-  pe_array #(.Rows(Rows), .D(D), .G(G), .Frac(Frac)) u_array (
+  // The array's operand, {NaN, operand}, of a bf16 pattern.
+  function automatic logic [OperandW:0] operand(input logic [15:0] v);
+    logic nan;
+    nan = v[14:7] == '1 && v[6:0] != '0;
+    operand = {nan, v[15], nan ? 8'd0 : v[14:7] == '0 && v[6:0] != '0 ? 8'd1 : v[14:7],
+               nan ? 8'd0 : {v[14:7] != '0, v[6:0]}};
+  endfunction
+  logic [Rows*OperandW-1:0] x_array, w_array;
+  logic [Rows-1:0]          x_nan, w_nan;
+  always_comb begin
+    for (int unsigned r = 0; r < Rows; r++) begin
+      {x_nan[r], x_array[OperandW*r +: OperandW]} = operand(x_operand[16*r +: 16]);
+      {w_nan[r], w_array[OperandW*r +: OperandW]} = operand(w_operand[16*r +: 16]);
+    end
+  end
+  pe_array #(.Rows(Rows)) u_array (
     .clk_i,
     .rst_ni,
     .w_valid_i (w_valid2_q),
-    .w_i       (w_operand),
+    .w_i       (w_array),
+    .w_nan_i   (|w_nan),
     .swap_i    (swap1_q),
     .x_valid_i (v_q[2]),
-    .x_i       (x_operand),
+    .x_i       (x_array),
+    .x_nan_i   (|x_nan),
+    .int_i     (1'b0),
+    .shift_i   (2'd0),
     .acc_i     (acc_q[ReadAge+1]),
     .psum_i    (te_r_data_i),
     .res_o     (te_w_psum_data_o)

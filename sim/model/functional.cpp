@@ -211,7 +211,6 @@ void FunctionalModel::LoadStationary(const EngineInstr& i) {
 
 void FunctionalModel::Matmul(const EngineInstr& i) {
   using model::kBlockLanes;
-  using model::kDotWidth;
   static const model::ColumnKernel kernel = model::ColumnKernels().front();
   const std::uint32_t rows = config_.rows;
   if (!i.reuse) LoadStationary(i);
@@ -232,11 +231,10 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
     }
   });
 
-  // Only row groups that hold a used row matter: zero products leave a sum as it is.
-  const std::uint32_t first_row = i.part_0 / kDotWidth * kDotWidth;
-  const std::uint32_t end_row =
-      (i.part_0 + i.parts + kDotWidth - 1) / kDotWidth * kDotWidth;  // rows is a multiple too
-  const std::uint32_t used = end_row - first_row;
+  // Only used rows matter: zero products leave a sum as it is.
+  const int width = model::DotWidth(rows);
+  const std::uint32_t first_row = i.part_0, used = i.parts;
+  const model::BlockShape shape = {i.parts, i.part_0 % width, width};
   block_.resize(used);
   moving_.assign(std::size_t{used} * kBlockLanes, 0);
   for (std::uint32_t r = 0; r < used; ++r) model::DecodeRow(&moving_[r * kBlockLanes], &block_[r]);
@@ -253,7 +251,7 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
     const bool target_row = contiguous(target_at_, 4);
     std::uint32_t special = 0;  // a bit per lane
     for (std::uint32_t k = 0; k < i.parts; ++k) {
-      const std::uint32_t row = i.part_0 + k - first_row;
+      const std::uint32_t row = k;
       const std::uint8_t* memory = memory_.Sbuf(i.part_0 + k);
       std::uint16_t* bits = &moving_[std::size_t{row} * kBlockLanes];
       if (source_row) {
@@ -267,12 +265,16 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
     }
     // Lanes that can't go through the block: one by one, in order.
     const auto single = [&](std::uint32_t column, int lane) {
-      const std::uint16_t* w = &stationary_bits_[std::size_t{column} * rows + first_row];
+      // All rows: an infinity of the tile in a row outside meets a zero there.
+      const std::uint16_t* w = &stationary_bits_[std::size_t{column} * rows];
       model::ColumnSum sum;
-      for (std::uint32_t r = 0; r < used; r += kDotWidth) {
-        std::uint16_t x[kDotWidth];
-        for (int g = 0; g < kDotWidth; ++g) x[g] = moving_[(r + g) * kBlockLanes + lane];
-        sum.AddGroup(x, w + r);
+      for (std::uint32_t r = 0; r < rows; r += static_cast<std::uint32_t>(width)) {
+        std::uint16_t x[model::kMaxDotWidth] = {};
+        for (std::uint32_t g = 0; g < static_cast<std::uint32_t>(width); ++g) {
+          const std::uint32_t row = r + g - first_row;
+          if (row < used) x[g] = moving_[row * kBlockLanes + lane];
+        }
+        sum.AddGroup(x, w + r, width);
       }
       std::uint8_t* at = memory_.Psum(column) + target_at_[n0 + lane];
       StoreBits(at, 4, sum.Finish(i.acc != 0, LoadBits(at, 4)));
@@ -287,7 +289,7 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
         std::uint32_t end = column + 1;
         while (end < end_column && block_may(end)) ++end;
         unusual_.resize(rows);
-        kernel.run({block_.data(), static_cast<int>(used) / kDotWidth, &stationary_[w], rows,
+        kernel.run({block_.data(), shape, &stationary_[w], rows,
                 static_cast<int>(end - column), i.acc != 0,
                 memory_.Psum(column) + target_at_[n0], isa::kPsumBytes, unusual_.data()});
         for (std::uint32_t m = column; m < end; ++m) {
@@ -301,7 +303,7 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
       }
       const std::uint32_t slow = column_special_[column] ? ~0u : special;
       model::BlockSums sums;
-      model::SumBlock(block_.data(), &stationary_[w], static_cast<int>(used) / kDotWidth, &sums);
+      model::SumBlock(block_.data(), &stationary_[w], shape, &sums);
       for (int lane = 0; lane < lanes; ++lane) {
         if ((slow >> lane & 1) != 0) {
           single(column, lane);

@@ -52,7 +52,8 @@ void Reference(const isa::EngineInstr& i, const Sbuf& sbuf, Psum& psum, std::vec
             x[i.part_0 + k] = Load(sbuf, i.part_0 + k, static_cast<std::int64_t>(i.off_0) + e0 * at0, d0);
           for (std::uint32_t m = 0; m < i.parts_d; ++m) {
             auto& word = psum[i.part_d + m][static_cast<std::size_t>(i.off_d / 4 + atd)];
-            word = dither::model::ColumnDot(x.data(), w[i.part_d + m].data(), kRows, i.acc, word);
+            word = dither::model::ColumnDot(x.data(), w[i.part_d + m].data(), kRows,
+                                            dither::model::DotWidth(kRows), i.acc, word);
           }
         }
 }
