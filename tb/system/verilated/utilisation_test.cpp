@@ -55,6 +55,7 @@ TEST_CASE("a cold product of 4x4x4 tiles takes its bound and one cycle in a hund
   CAPTURE(r.span, r.busy, r.drain);
   CHECK(r.columns == 16 * side);
   CHECK(r.span == r.columns);  // no cycle lost between the first product and the last
+  CHECK(r.drain <= 20);        // array and foot
   // First tile in, columns, way of the last column.
   CHECK(100 * (device->config().rows + r.columns + r.drain) >= 99 * r.busy);
 }
