@@ -347,8 +347,8 @@ module sequencer #(
 
   // The engine answers only for instructions that it has, once each.
   `CHK(AnswerExpected_A, !(done_i || engine_err_i) || (open && !(done_i && engine_err_i)))
-  // An engine that meets an error takes nothing in that cycle.
-  `CHK(ErrorAlone_A, !(engine_err_i && push))
+  // An engine that meets an error takes nothing in that cycle (a nop doesn't go there).
+  `CHK(ErrorAlone_A, !(engine_err_i && push && !next_nop))
   // At most four instructions are inside, and none starts in a stopped queue.
   `CHK(InsideBound_A, inside_q <= 3'd4 && !(instr_valid_o && error_q))
   // A bank that holds something keeps doing so.

@@ -1,7 +1,7 @@
 // What the core remembers of infinite and NaN words: the registers NONFINITE_*.
 //
 // RTL   rtl/tensor/nonfinite.sv (one instruction), rtl/csr/csr.sv (registers)
-// Test  tb/model/nonfinite_test.cpp
+// Test  tb/csr/csr_test.cpp, tb/system/bad_input_test.cpp
 #pragma once
 
 #include <algorithm>
