@@ -85,10 +85,10 @@ module front_end #(
   logic [NumQueues-1:0]      reset_done;
   logic [NumQueues*2-1:0]    state /*verilator public_flat_rd*/;  // simulations watch it for the end
   logic [NumQueues*32-1:0]   head;
-  logic [NumQueues*8-1:0]    stat_err;
-  logic [NumQueues*2-1:0]    stat_operand;
-  logic [NumQueues*32-1:0]   stat_index;
-  logic [NumQueues*48-1:0]   stat_addr;
+  logic [NumQueues*8-1:0]    stat_err /*verilator public_flat_rd*/;  // compared with the model's in lockstep
+  logic [NumQueues*2-1:0]    stat_operand /*verilator public_flat_rd*/;
+  logic [NumQueues*32-1:0]   stat_index /*verilator public_flat_rd*/;
+  logic [NumQueues*48-1:0]   stat_addr /*verilator public_flat_rd*/;
   logic [NumQueues-1:0]      stopped;
   logic [NumQueues-1:0]      irq;
   logic [NumQueues-1:0]      wait_sem_event;

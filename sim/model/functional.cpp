@@ -154,8 +154,19 @@ void FunctionalModel::SetScalarRounder(std::uint32_t lane, std::uint32_t state) 
   scalar_rounder_.at(lane) = LfsrRecover(state);
 }
 
-CheckResult FunctionalModel::Execute(Queue queue, const isa::Encoded& encoded) {
+CheckResult FunctionalModel::Check(Queue queue, const isa::Encoded& encoded) const {
   const CheckResult check = CheckInstruction(queue, encoded, limits_);
+  if (check.err != isa::Err::kNone || psum_written_ == 0xff) return check;
+  if (static_cast<Op>(encoded[0]) != Op::kMatmul || !isa::DecodeEngineInstr(encoded).acc) return {};
+  const auto unwritten =
+      static_cast<std::uint8_t>(PsumBanksWritten(queue, encoded) & ~psum_written_);
+  if (unwritten == 0) return {};
+  return {isa::Err::kPsumUnwritten, 0,
+          std::countr_zero(unwritten) * std::int64_t{isa::kPsumBankWords} * 4};
+}
+
+CheckResult FunctionalModel::Execute(Queue queue, const isa::Encoded& encoded) {
+  const CheckResult check = Check(queue, encoded);
   if (check.err != isa::Err::kNone) return check;
   const Op op = static_cast<Op>(encoded[0]);
   counted_ = 0;
@@ -164,13 +175,7 @@ CheckResult FunctionalModel::Execute(Queue queue, const isa::Encoded& encoded) {
   const EngineInstr i = isa::DecodeEngineInstr(encoded);
   // Once every bank holds something there is nothing to find out.
   if (psum_written_ != 0xff && static_cast<Space>(i.space_d) == Space::kPsum) {
-    const std::uint8_t banks = PsumBanksWritten(queue, encoded);
-    const auto unwritten = static_cast<std::uint8_t>(banks & ~psum_written_);
-    if (op == Op::kMatmul && i.acc && unwritten != 0) {
-      return {isa::Err::kPsumUnwritten, 0,
-              std::countr_zero(unwritten) * std::int64_t{isa::kPsumBankWords} * 4};
-    }
-    psum_written_ |= banks;
+    psum_written_ |= PsumBanksWritten(queue, encoded);
   }
   switch (op) {
     case Op::kMatmul: i.count_nf ? CountedMatmul(i) : Matmul(i); break;

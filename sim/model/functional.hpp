@@ -41,8 +41,10 @@ class FunctionalModel {
 
   const isa::Config& config() const { return config_; }
 
+  // The static checks, then the one that depends on what ran before (kPsumUnwritten); for an
+  // instruction whose wait has been met.
+  CheckResult Check(isa::Queue queue, const isa::Encoded& encoded) const;
   // Checks and executes; waiting and signalling are the caller's. On an error nothing has changed.
-  // Its wait has been met: what the static checks leave, kPsumUnwritten, depends on what came before.
   // Other than by static checks a copy fails where DRAM_BASE..DRAM_LIMIT is more than there is
   // (kAxiRead, kAxiWrite).
   CheckResult Execute(isa::Queue queue, const isa::Encoded& encoded);
