@@ -40,8 +40,8 @@ class FrontEnd {
   std::set<std::uint64_t> bad_lines;                      // 64-byte lines that answer SLVERR
   std::function<int(int queue, std::uint32_t id)> work;   // cycles of an instruction
   std::set<std::uint32_t> failing;                        // ids on which a DMA engine stops
-  // PSUM bank that an instruction of the vector or scalar queue writes last, in the cycle before it
-  // is done (work must be 2 at least); negative: none.
+  // PSUM bank that an instruction of the vector or scalar queue writes, in every cycle of its work up
+  // to the one before it is done; negative: none.
   std::function<int(int queue, std::uint32_t id)> bank;
   // What happened.
   std::array<std::vector<std::uint32_t>, kQueues> started, finished, retired;
@@ -215,7 +215,7 @@ class FrontEnd {
       auto& in = inside_[q];
       if (!in.empty()) {
         busy |= 1 << q;
-        if (bank && (q == 1 || q == 2) && in.front().left == 1 && bank(q, in.front().id) >= 0) {
+        if (bank && (q == 1 || q == 2) && in.front().left >= 1 && bank(q, in.front().id) >= 0) {
           const int shift = 3 * (q - 1);
           dut->psum_write_i |= 1 << (q - 1);
           dut->psum_bank_i &= ~(7 << shift);
