@@ -18,11 +18,11 @@ module psum_written (
   logic [7:0]  written_q;
   logic [1:0]  write_q;               // a grant comes late in its cycle
   logic [5:0]  bank_q;
-  logic [15:0] open_q, open_d;        // written by an instruction that is not done
+  logic [15:0] reached_q, reached_d;  // banks that a word was written to, for each engine
   always_comb begin
-    open_d = open_q;
+    reached_d = reached_q;
     for (int unsigned e = 0; e < 2; e++) begin
-      if (write_q[e]) open_d[8*e + 32'(bank_q[3*e +: 3])] = 1'b1;
+      if (write_q[e]) reached_d[8*e + 32'(bank_q[3*e +: 3])] = 1'b1;
     end
   end
 
@@ -30,11 +30,11 @@ module psum_written (
     if (!rst_ni) begin
       written_q <= '0;
       write_q   <= '0;
-      open_q    <= '0;
+      reached_q <= '0;
     end else begin
       write_q   <= write_i;
-      open_q    <= open_d & ~{{8{done_i[1]}}, {8{done_i[0]}}};
-      written_q <= written_q | te_banks_i | (open_d[7:0] & {8{done_i[0]}}) | (open_d[15:8] & {8{done_i[1]}});
+      reached_q <= reached_d;
+      written_q <= written_q | te_banks_i | (reached_d[7:0] & {8{done_i[0]}}) | (reached_d[15:8] & {8{done_i[1]}});
     end
   end
   always_ff @(posedge clk_i) begin
