@@ -117,6 +117,7 @@ package dither_pkg;
   localparam logic [7:0] ErrAxiWrite = 8'd14;  // SLVERR or DECERR for a write; ERR_ADDR is the burst's address
   localparam logic [7:0] ErrAxiFetch = 8'd15;  // ERR_ADDR is the burst's address
   localparam logic [7:0] ErrWatchdog = 8'd16;  // semaphore not reached, or memory silent, for WATCHDOG cycles
+  localparam logic [7:0] ErrPsumUnwritten = 8'd17;  // checked last, when the wait has been met; ERR_ADDR is the first byte of the lowest such bank, in the partition
 
   // The engine layout, most significant field first.
   typedef struct packed {
@@ -131,7 +132,8 @@ package dither_pkg;
     logic [23:0] off_0;  // 160: byte offset of source 0
     logic [7:0] rsv3;  // 152: reserved, zero
     logic [23:0] off_d;  // 128: byte offset of the destination in its partitions
-    logic [7:0] rsv2;  // 120: reserved, zero
+    logic count_nf;  // 127: matmul: count the fp32 words written that are infinite or NaN in NONFINITE_COUNT
+    logic [6:0] rsv2;  // 120: reserved, zero
     logic [7:0] part_1;  // 112: first partition of source 1
     logic [7:0] part_0;  // 104: first partition of source 0
     logic [7:0] part_d;  // 96: first partition of the destination
@@ -162,7 +164,7 @@ package dither_pkg;
     logic [7:0] opcode;  // 0: Op
   } instr_t;
   localparam logic [511:0] EngineReserved =
-    512'h000000000000000000000000000000000000000000000000000000000000000000000000ff000000ff000000ff000000ff000000000000008000000000800000;
+    512'h000000000000000000000000000000000000000000000000000000000000000000000000ff000000ff000000ff0000007f000000000000008000000000800000;
 
   // The dma layout, most significant field first.
   typedef struct packed {
@@ -202,6 +204,9 @@ package dither_pkg;
   localparam logic [15:0] CsrDramBaseHi = 16'h0024;  // rw
   localparam logic [15:0] CsrDramLimitLo = 16'h0028;  // rw
   localparam logic [15:0] CsrDramLimitHi = 16'h002c;  // rw
+  localparam logic [15:0] CsrNonfiniteCount = 16'h0030;  // rw
+  localparam logic [15:0] CsrNonfiniteIndex = 16'h0034;  // ro
+  localparam logic [15:0] CsrNonfiniteFirst = 16'h0038;  // ro
   localparam logic [15:0] CsrQueueBase = 16'h0100;  // one block per queue
   localparam int unsigned CsrQueueStride = 64;
   localparam logic [15:0] CsrQueueBaseLo = 16'h0000;  // offset, rw

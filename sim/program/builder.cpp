@@ -347,6 +347,7 @@ void ProgramBuilder::Matmul(const Tensor& dst, const Tensor& stationary, const T
   i.opcode = static_cast<std::uint8_t>(Op::kMatmul);
   i.acc = options.accumulate;
   i.reuse = options.reuse;
+  i.count_nf = options.count_nonfinite;
   SetSizes(op, d, i.size);
   SetDst(op, d, i);
   SetSrc0(op, x, i);

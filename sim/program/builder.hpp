@@ -47,6 +47,7 @@ struct Narrowing {
 struct MatmulOptions {
   bool accumulate = false;
   bool reuse = false;  // the stationary tile of the matmul before
+  bool count_nonfinite = false;  // in NONFINITE_COUNT
 };
 
 // Counts the events of one in-order producer: each Tick() is the signal of the next event, and a

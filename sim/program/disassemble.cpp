@@ -105,6 +105,7 @@ std::string EngineText(const EngineInstr& i) {
   if (i.rdims) text += " rdims=" + std::to_string(i.rdims);
   if (i.acc) text += " acc";
   if (i.reuse) text += " reuse";
+  if (i.count_nf) text += " count_nf";
   if (i.round) text += " round=" + CodeText<isa::Round>(i.round);
   if (i.sat) text += " sat";
   return text + SyncText(i);
@@ -368,6 +369,8 @@ Encoded Assemble(Queue queue, std::string_view line) {
       e.acc = 1;
     } else if (key == "reuse") {
       e.reuse = 1;
+    } else if (key == "count_nf") {
+      e.count_nf = 1;
     } else if (key == "round") {
       Set(e.round, Code(isa::kAllRound, value, word), 2, false, word);
     } else if (key == "sat") {
