@@ -82,7 +82,7 @@ TEST_CASE("results that a slow memory does not take hold the array back, and non
   memory.stall_percent = 90;
   device->SetMemoryBehaviour(memory);
   const bool nano = device->config().rows == 8;
-  const std::uint32_t k = nano ? 30 : 40, m = nano ? 104 : 480, n = nano ? 310 : 500;
+  const std::uint32_t k = nano ? 30 : 40, m = nano ? 200 : 480, n = nano ? 310 : 500;
   REQUIRE(PlanTileGemm(device->config(), k, m, n).slabs[0].place == ResultPlace::kRing);
   const Measured r = Measure(*device, k, m, n);  // compares every instruction
   CHECK(r.columns == r.bound);
