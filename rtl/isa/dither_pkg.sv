@@ -202,6 +202,7 @@ package dither_pkg;
   localparam logic [15:0] CsrDramBaseHi = 16'h0024;  // rw
   localparam logic [15:0] CsrDramLimitLo = 16'h0028;  // rw
   localparam logic [15:0] CsrDramLimitHi = 16'h002c;  // rw
+  localparam logic [15:0] CsrRngMode = 16'h0030;  // ro
   localparam logic [15:0] CsrQueueBase = 16'h0100;  // one block per queue
   localparam int unsigned CsrQueueStride = 64;
   localparam logic [15:0] CsrQueueBaseLo = 16'h0000;  // offset, rw

@@ -1,26 +1,30 @@
-// The rounder's two computations as functions: narrow an fp32, and leap an LFSR by 32 steps.
+// The rounder's computations as functions: narrow an fp32, leap an LFSR, whiten its state.
 //
 // Functions, so that a caller may evaluate them under its own clock enable and cost a simulator
 // nothing while it idles; rounder and lfsr wrap them as modules.
 //
-// Model   sim/model/formats.hpp, NarrowFromFp32; sim/model/lfsr.hpp, Leap
-// Test    tb/rounder/rounder_test.cpp, tb/rounder/lfsr_test.cpp
+// Model   sim/model/formats.hpp, NarrowFromFp32; sim/model/lfsr.hpp, Leap, Whiten
+// Test    tb/rounder/rounder_test.cpp, tb/rounder/lfsr_test.cpp, tb/proof/rounder_proof.sv
 `default_nettype none
 package rounder_pkg;
+  localparam int unsigned RandomBits = 24;  // of a rounding: a whole significand's
+  localparam int unsigned LeapSteps  = 32;  // of the LFSR from one word to the next
+
   // fp32 to a right-justified element of any dtype; formats.hpp states every rule. One datapath:
   //
   //   significand --(>> shift)--> kept . fraction --(insert exponent)--(+ addend)--> result
   //
-  // The fraction keeps 32 bits. The addend's carry is the decision: a random word (stochastic),
+  // The fraction keeps 24 bits. The addend's carry is the decision: a random word (stochastic),
   // just under or exactly a half (nearest even), or zero. Bits that fall off below the fraction
-  // need no sticky: a fraction with bits so low is far below a half.
+  // need no sticky: the significand has 24 bits, so a fraction with lower ones is below a half.
   function automatic logic [31:0] Narrow(input logic [3:0] dtype, input logic [1:0] round,
-                                         input logic sat, input logic [31:0] random,
+                                         input logic sat, input logic [23:0] random,
                                          input logic [31:0] fp32);
     logic        sign, nan, inf, is_int, is_int8, is_float, is_fp8, normal, neg, lost_all;
     logic [7:0]  exponent, floor, kink, grid, above, shift, field;
-    logic [63:0] fixed;
-    logic [31:0] kept, whole, addend, res, unused_fraction;
+    logic [55:0] fixed;
+    logic [31:0] kept, whole, res;
+    logic [23:0] addend, unused_fraction;
     logic [15:0] max_finite, overflow, quiet, bits;
     logic        sign_at_15, past, int_out;
 
@@ -81,8 +85,8 @@ package rounder_pkg;
     above    = exponent - grid;
     shift    = kink - grid;
     lost_all = shift[7:6] != '0;
-    fixed    = lost_all ? '0 : {normal, fp32[22:0], 40'b0} >> shift[5:0];
-    kept     = fixed[63:32];
+    fixed    = lost_all ? '0 : {normal, fp32[22:0], 32'b0} >> shift[5:0];
+    kept     = fixed[55:24];
 
     // The hidden one makes way for the exponent field, which rounding may carry into.
     field = normal && exponent >= floor ? above + 8'd1 : '0;
@@ -95,16 +99,16 @@ package rounder_pkg;
     endcase
 
     case (round)
-      dither_pkg::RoundRne: addend = {kept[0], {31{!kept[0]}}};
+      dither_pkg::RoundRne: addend = {kept[0], {23{!kept[0]}}};
       dither_pkg::RoundSr:  addend = random;
       default:              addend = '0;
     endcase
 
     // A negative integer rounds by magnitude and negates in the same addition:
-    // -floor((t + a) / 2^32) = floor((~t + ~a + 1) / 2^32) with a of 32 bits.
+    // -floor((t + a) / 2^24) = floor((~t + ~a + 1) / 2^24) with a of 24 bits.
     neg = is_int && sign;
     {res, unused_fraction} =
-        ({whole, fixed[31:0]} ^ {64{neg}}) + {32'b0, addend ^ {32{neg}}} + 64'(neg);
+        ({whole, fixed[23:0]} ^ {56{neg}}) + {32'b0, addend ^ {24{neg}}} + 56'(neg);
 
     past    = res > {16'b0, max_finite};
     int_out = exponent >= 8'd158 || (is_int8 && res[31:7] != '0 && res[31:7] != '1);
@@ -130,16 +134,34 @@ package rounder_pkg;
     Narrows = dtype > dither_pkg::DtypeFp32 && dtype <= dither_pkg::DtypeInt32;
   endfunction
 
-  // 32 steps of the Galois LFSR with mask 0x80200003 as multiplication by x^32; lfsr.hpp has the
-  // derivation. State 0, outside the cycle, counts as state 1.
+  // 32 steps of the Fibonacci LFSR at once: bits 32..63 of the sequence whose bits 0..31 are the
+  // state, bit n+32 being the sum of bits n, n+3, n+13 and n+16. Neighbours share the sums two bits
+  // at a time (s[n] + s[n+13]), and half of the new bits needs no other new one: four XORs deep.
+  // State 0, outside the cycle, counts as state 1.
   function automatic logic [31:0] Leap(input logic [31:0] state);
-    logic [31:0] q;
-    q = {state[31:1], state[0] || state == '0};
-    q = q ^ (q << 1) ^ (q << 2) ^ (q << 22);
-    q = q ^ (q << 2) ^ (q << 4);
-    q = q ^ (q << 4) ^ (q << 8);
-    q = q ^ (q << 8) ^ (q << 16);
-    q = q ^ (q << 16);
-    Leap = q ^ (q >> 10) ^ (q >> 30) ^ (q >> 31);
+    logic [63:0] s;
+    logic [34:0] pair;
+    s    = {32'b0, state[31:1], state[0] || state == '0};
+    pair = '0;
+    for (int unsigned n = 0; n < 3; n++) pair[n] = s[n] ^ s[n+13];
+    for (int unsigned n = 0; n < 32; n++) begin
+      pair[n+3] = s[n+3] ^ s[n+16];
+      s[n+32]   = pair[n] ^ pair[n+3];
+    end
+    Leap = s[63:32];
+  endfunction
+
+  // A one-to-one map of states onto words, so a lane's words are as uniform as its states: every bit
+  // takes in a product of bits below it. Bits 5 to 7 raise the degree to 4; from bit 7 three chains
+  // of eight start side by side, of degree 5 and more in the state, and eleven products deep.
+  // Rounding uses bits 31:8; docs/numerics.md says what degree 5 is for.
+  function automatic logic [31:0] Whiten(input logic [31:0] state);
+    logic [31:0] w;
+    w = state;
+    for (int unsigned i = 5; i < 8; i++) w[i] = state[i] ^ (w[i-1] && w[i-5]);
+    for (int unsigned i = 8; i < 32; i++) begin
+      w[i] = state[i] ^ (w[i % 8 == 0 ? 7 : i-1] && state[i-5]);
+    end
+    Whiten = w;
   endfunction
 endpackage

@@ -627,6 +627,7 @@ inline constexpr std::uint32_t kCsrDramBaseLo = 0x0020;  // rw: first DRAM byte 
 inline constexpr std::uint32_t kCsrDramBaseHi = 0x0024;  // rw: high word (12 bits used)
 inline constexpr std::uint32_t kCsrDramLimitLo = 0x0028;  // rw: first DRAM byte behind the window, low word
 inline constexpr std::uint32_t kCsrDramLimitHi = 0x002c;  // rw: high word (13 bits used)
+inline constexpr std::uint32_t kCsrRngMode = 0x0030;  // ro: random words: bit 0 whitened, 15:8 bits of a word, 23:16 steps from word to word; save it with the states
 inline constexpr std::uint32_t kCsrQueueBase = 0x0100;  // one block per queue
 inline constexpr std::uint32_t kCsrQueueStride = 0x40;
 inline constexpr std::uint32_t kCsrQueueBaseLo = 0x00;  // offset, rw: DRAM address of the ring, 64-byte aligned, low word

@@ -114,7 +114,7 @@ std::map<std::uint32_t, Access> Registers() {
       {isa::kCsrId, kRo},          {isa::kCsrVersion, kRo},     {isa::kCsrConfig, kRo},
       {isa::kCsrIrqStatus, kRw},   {isa::kCsrIrqEnable, kRw},   {isa::kCsrWatchdog, kRw},
       {isa::kCsrRefused, kRw},     {isa::kCsrDramBaseLo, kRw},  {isa::kCsrDramBaseHi, kRw},
-      {isa::kCsrDramLimitLo, kRw}, {isa::kCsrDramLimitHi, kRw}};
+      {isa::kCsrDramLimitLo, kRw}, {isa::kCsrDramLimitHi, kRw}, {isa::kCsrRngMode, kRo}};
   for (std::uint32_t q = 0; q < isa::kNumQueues; ++q) {
     const std::uint32_t b = isa::kCsrQueueBase + isa::kCsrQueueStride * q;
     for (const auto o : {isa::kCsrQueueBaseLo, isa::kCsrQueueBaseHi, isa::kCsrQueueSize,
