@@ -12,21 +12,21 @@ package rounder_pkg;
 
   // fp32 to a right-justified element of any dtype; formats.hpp states every rule. One datapath:
   //
-  //   significand --(>> shift)--> kept . fraction --(insert exponent)--(+ addend)--> result
+  //   significand --(>> shift)--> kept . fraction --> up
+  //                                 +----(insert exponent)--(+ up)--> result
   //
-  // The fraction keeps 24 bits. The addend's carry is the decision: a random word (stochastic),
-  // just under or exactly a half (nearest even), or zero. Bits that fall off below the fraction
-  // need no sticky: the significand has 24 bits, so a fraction with lower ones is below a half.
+  // The fraction keeps 24 bits. Stochastic rounding goes up when it and the random word carry.
+  // Bits that fall off below the fraction need no sticky: the significand has 24 bits, so a
+  // fraction with lower ones is below a half.
   function automatic logic [31:0] Narrow(input logic [3:0] dtype, input logic [1:0] round,
                                          input logic sat, input logic [23:0] random,
                                          input logic [31:0] fp32);
     logic        sign, nan, inf, is_int, is_int8, is_float, is_fp8, normal, neg, lost_all;
     logic [7:0]  exponent, floor, kink, grid, above, shift, field;
-    logic [55:0] fixed;
     logic [31:0] kept, whole, res;
-    logic [23:0] addend, unused_fraction;
+    logic [23:0] fraction, unused_sum;
     logic [15:0] max_finite, overflow, quiet, bits;
-    logic        sign_at_15, past, int_out;
+    logic        sign_at_15, carry, up, past, int_out;
 
     // Per format: floor is the biased fp32 exponent of its smallest normal number, kink the
     // exponent whose unit would need no shift. Below floor the grid stays and the shift grows.
@@ -85,8 +85,7 @@ package rounder_pkg;
     above    = exponent - grid;
     shift    = kink - grid;
     lost_all = shift[7:6] != '0;
-    fixed    = lost_all ? '0 : {normal, fp32[22:0], 32'b0} >> shift[5:0];
-    kept     = fixed[55:24];
+    {kept, fraction} = lost_all ? '0 : {normal, fp32[22:0], 32'b0} >> shift[5:0];
 
     // The hidden one makes way for the exponent field, which rounding may carry into.
     field = normal && exponent >= floor ? above + 8'd1 : '0;
@@ -98,17 +97,17 @@ package rounder_pkg;
       default:                  whole = kept;
     endcase
 
+    {carry, unused_sum} = {1'b0, fraction} + {1'b0, random};
     case (round)
-      dither_pkg::RoundRne: addend = {kept[0], {23{!kept[0]}}};
-      dither_pkg::RoundSr:  addend = random;
-      default:              addend = '0;
+      dither_pkg::RoundRne: up = fraction[23] && (fraction[22:0] != '0 || kept[0]);
+      dither_pkg::RoundSr:  up = carry;
+      default:              up = 1'b0;
     endcase
 
     // A negative integer rounds by magnitude and negates in the same addition:
-    // -floor((t + a) / 2^24) = floor((~t + ~a + 1) / 2^24) with a of 24 bits.
+    // -(kept + up) = ~kept + 1 - up.
     neg = is_int && sign;
-    {res, unused_fraction} =
-        ({whole, fixed[23:0]} ^ {56{neg}}) + {32'b0, addend ^ {24{neg}}} + 56'(neg);
+    res = (whole ^ {32{neg}}) + {31'b0, up ^ neg};
 
     past    = res > {16'b0, max_finite};
     int_out = exponent >= 8'd158 || (is_int8 && res[31:7] != '0 && res[31:7] != '1);
