@@ -52,12 +52,11 @@ MUTANTS = [
      "bits[15] || (sign && sign_at_15 && res != '0)", 'bf16'),
     ('undefined codes are cut', "      Narrow = fp32;", "      Narrow = {16'b0, fp32[15:0]};",
      'other codes'),
-    ('a tap of the leap one off', "s[n+32]   = pair[n] ^ pair[n+3]",
-     "s[n+32]   = pair[n] ^ pair[n+2]", SOURCE),
+    ('a tap of the leap one off', "s[n+32]   = pair[n] ^ pair[n+5]",
+     "s[n+32]   = pair[n] ^ pair[n+4]", SOURCE),
     ('zero locks the source up', "state[0] || state == '0", "state[0]", SOURCE),
-    ('whitening from another bit', "state[i-5]);", "state[i-6]);", SOURCE),
-    ('whitening no longer one-to-one', "w[i] = state[i] ^ (w[i-1] && w[i-5])",
-     "w[i] = w[i-1] && w[i-5]", SOURCE),
+    ('whitening from another nibble', "w[(k+24)%32+1 +: 3]);", "w[(k+20)%32+1 +: 3]);", SOURCE),
+    ('a first product of another bit', "w[29] && w[15]", "w[29] && w[14]", SOURCE),
 ]
 
 

@@ -24,8 +24,6 @@ module lfsr #(
   end
 
   logic [31:0] state_q;
-  logic [31:0] white;
-  logic [7:0]  unused_white;
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) state_q <= ResetState;
@@ -33,7 +31,6 @@ module lfsr #(
     else if (advance_i) state_q <= rounder_pkg::Leap(state_q);
   end
 
-  assign white   = Whiten ? rounder_pkg::Whiten(state_q) : state_q;
   assign state_o = state_q;
-  assign {word_o, unused_white} = white;
+  assign word_o  = rounder_pkg::Word(Whiten ? rounder_pkg::Whiten(state_q) : state_q);
 endmodule

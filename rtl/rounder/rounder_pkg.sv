@@ -134,33 +134,45 @@ package rounder_pkg;
   endfunction
 
   // 32 steps of the Fibonacci LFSR at once: bits 32..63 of the sequence whose bits 0..31 are the
-  // state, bit n+32 being the sum of bits n, n+3, n+13 and n+16. Neighbours share the sums two bits
-  // at a time (s[n] + s[n+13]), and half of the new bits needs no other new one: four XORs deep.
+  // state, bit n+32 being the sum of bits n, n+5, n+18 and n+23. Neighbours share the sums two bits
+  // at a time (s[n] + s[n+18]), and bit n+32 needs none later than n+23: eight XORs deep.
   // State 0, outside the cycle, counts as state 1.
   function automatic logic [31:0] Leap(input logic [31:0] state);
     logic [63:0] s;
-    logic [34:0] pair;
+    logic [36:0] pair;
     s    = {32'b0, state[31:1], state[0] || state == '0};
     pair = '0;
-    for (int unsigned n = 0; n < 3; n++) pair[n] = s[n] ^ s[n+13];
+    for (int unsigned n = 0; n < 5; n++) pair[n] = s[n] ^ s[n+18];
     for (int unsigned n = 0; n < 32; n++) begin
-      pair[n+3] = s[n+3] ^ s[n+16];
-      s[n+32]   = pair[n] ^ pair[n+3];
+      pair[n+5] = s[n+5] ^ s[n+23];
+      s[n+32]   = pair[n] ^ pair[n+5];
     end
     Leap = s[63:32];
   endfunction
 
-  // A one-to-one map of states onto words, so a lane's words are as uniform as its states: every bit
-  // takes in a product of bits below it. Bits 5 to 7 raise the degree to 4; from bit 7 three chains
-  // of eight start side by side, of degree 5 and more in the state, and eleven products deep.
-  // Rounding uses bits 31:8; docs/numerics.md says what degree 5 is for.
+  // Makes a state's bits non-linear, without those at multiples of four, which no word sees; of the
+  // other 24 it is a one-to-one map, so words are as uniform as states. Bits 29 to 31 take in
+  // products first; then a chain goes up each of the three places of a nibble, starting from bit 31:
+  // degree 5 and more in the state, and eleven products deep.
   function automatic logic [31:0] Whiten(input logic [31:0] state);
     logic [31:0] w;
-    w = state;
-    for (int unsigned i = 5; i < 8; i++) w[i] = state[i] ^ (w[i-1] && w[i-5]);
-    for (int unsigned i = 8; i < 32; i++) begin
-      w[i] = state[i] ^ (w[i % 8 == 0 ? 7 : i-1] && state[i-5]);
+    w     = state;
+    w[29] = w[29] ^ (w[30] && w[31]);
+    w[30] = w[30] ^ (w[29] && w[15]);
+    w[31] = w[31] ^ (w[30] && w[11]);
+    for (int unsigned k = 0; k < 32; k += 4) begin
+      w[k+1 +: 3] = w[k+1 +: 3]
+                  ^ ((k == 0 ? {3{w[31]}} : w[(k+28)%32+1 +: 3]) & w[(k+24)%32+1 +: 3]);
     end
     Whiten = w;
+  endfunction
+
+  // The random word: the upper three bits of each nibble. The recurrence takes its four bits from
+  // all four places of a nibble, so it never holds among the bits that words see. The low end
+  // settles first, as Narrow's carry wants it.
+  function automatic logic [23:0] Word(input logic [31:0] white);
+    logic [23:0] word;
+    for (int unsigned k = 0; k < 8; k++) word[3*k +: 3] = white[4*k+1 +: 3];
+    Word = word;
   endfunction
 endpackage

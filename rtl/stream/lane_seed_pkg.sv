@@ -6,12 +6,12 @@
 // Model   sim/model/lfsr.hpp, LaneSeed        Test  tb/vector/vector_engine_test.cpp
 `default_nettype none
 package lane_seed_pkg;
-  // Product modulo x^32 + x^16 + x^13 + x^3 + 1; bit k is the coefficient of x^k.
+  // Product modulo x^32 + x^23 + x^18 + x^5 + 1; bit k is the coefficient of x^k.
   function automatic logic [31:0] MulMod(input logic [31:0] a, input logic [31:0] b);
     logic [31:0] r;
     r = '0;
     for (int unsigned j = 0; j < 32; j++) begin  // Horner from x^31 down to x^0
-      r = {r[30:0], 1'b0} ^ (r[31] ? 32'h0001_2009 : 32'h0) ^ (b[31-j] ? a : 32'h0);
+      r = {r[30:0], 1'b0} ^ (r[31] ? 32'h0084_0021 : 32'h0) ^ (b[31-j] ? a : 32'h0);
     end
     MulMod = r;
   endfunction
@@ -30,7 +30,7 @@ package lane_seed_pkg;
     sum   = '0;
     for (int unsigned k = 0; k < 32; k++) begin
       if (jump[k]) sum = sum ^ state;
-      state = {state[0] ^ state[3] ^ state[13] ^ state[16], state[31:1]};
+      state = {state[0] ^ state[5] ^ state[18] ^ state[23], state[31:1]};
     end
     LaneSeed = sum;
   endfunction

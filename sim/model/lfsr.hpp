@@ -1,8 +1,8 @@
 // The stochastic rounder's random numbers: one 32-bit Fibonacci LFSR per lane.
 //
 // Bit j of a state is bit j of the sequence from here on; the sequence obeys
-//   s[n+32] = s[n] + s[n+3] + s[n+13] + s[n+16]   (modulo 2)
-// whose polynomial x^32 + x^16 + x^13 + x^3 + 1 is primitive, so every nonzero state returns after
+//   s[n+32] = s[n] + s[n+5] + s[n+18] + s[n+23]   (modulo 2)
+// whose polynomial x^32 + x^23 + x^18 + x^5 + 1 is primitive, so every nonzero state returns after
 // 2^32 - 1 steps. A rounding takes its random word from the current state, then the state leaps 32
 // steps: no two roundings share a bit of the sequence. State 0, the only one outside the cycle,
 // counts as state 1.
@@ -11,6 +11,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 
 namespace dither {
@@ -22,38 +23,45 @@ constexpr std::uint32_t LfsrRecover(std::uint32_t state) { return state == 0 ? 1
 
 constexpr std::uint32_t LfsrStep(std::uint32_t state) {
   state = LfsrRecover(state);
-  const std::uint32_t bit = state ^ (state >> 3) ^ (state >> 13) ^ (state >> 16);
+  const std::uint32_t bit = state ^ (state >> 5) ^ (state >> 18) ^ (state >> 23);
   return (state >> 1) | (bit << 31);
 }
 
-// 32 steps at once, half of them at a time: bit n+32 needs no bit later than n+16.
+// 32 steps at once, eight at a time: bit n+32 needs no bit later than n+23.
 constexpr std::uint32_t Leap(std::uint32_t state) {
   std::uint64_t s = LfsrRecover(state);
-  for (const int n : {0, 16}) {
-    const std::uint64_t bits = (s ^ (s >> 3) ^ (s >> 13) ^ (s >> 16)) >> n & 0xffff;
+  for (int n = 0; n < 32; n += 8) {
+    const std::uint64_t bits = (s ^ (s >> 5) ^ (s >> 18) ^ (s >> 23)) >> n & 0xff;
     s |= bits << (32 + n);
   }
   return static_cast<std::uint32_t>(s >> 32);
 }
 
-// A one-to-one map of states onto words that is not linear. Every bit from 5 up takes in a product
-// of two bits below it: w[i] = x[i] + w[p] x[i-5], where p is i-1, but 7 at the bits 8, 16 and 24,
-// so that three chains start from the same bit and run side by side.
+// Makes the bits of a state non-linear, without the bits at multiples of four, which words never
+// see; of the other 24 it is a one-to-one map. Bits 29 to 31 take in products first; then all three
+// places of the nibbles, from the lowest nibble up, the product of the result one nibble below (at
+// the lowest: bit 31) and the bit two nibbles below, in a circle.
 constexpr std::uint32_t Whiten(std::uint32_t state) {
   std::uint32_t word = state;
-  for (int i = 5; i < 8; ++i) word ^= ((word >> (i - 1)) & (state >> (i - 5)) & 1) << i;
-  std::uint32_t below = (word >> 7 & 1) * 0x01010100;  // w[p] of the three bits under way
-  for (int k = 0; k < 8; ++k) {
-    const std::uint32_t bits = std::uint32_t{0x01010100} << k;
-    word ^= below & state << 5 & bits;
-    below = (word & bits) << 1;
+  word ^= ((word >> 30) & (word >> 31) & 1) << 29;
+  word ^= ((word >> 29) & (word >> 15) & 1) << 30;
+  word ^= ((word >> 30) & (word >> 11) & 1) << 31;
+  std::uint32_t below = (word >> 31) * 0xe;
+  for (int nibble = 0; nibble < 8; ++nibble) {
+    const std::uint32_t bits = std::uint32_t{0xe} << (4 * nibble);
+    word ^= below & std::rotl(word, 8) & bits;
+    below = (word & bits) << 4;
   }
   return word;
 }
 
-// The random word of a rounding: the upper 24 bits, of degree 5 or more in the state.
+// The random word of a rounding: the upper three bits of each nibble, 24 bits. The recurrence takes
+// its four bits from all four places of a nibble, so it never holds among the bits that words see.
 constexpr std::uint32_t RandomWord(std::uint32_t state, bool whiten = true) {
-  return (whiten ? Whiten(state) : state) >> 8;
+  std::uint32_t bits = (whiten ? Whiten(state) : state) >> 1;
+  bits = (bits & 0x07070707) | (bits & 0x70707070) >> 1;
+  bits = (bits & 0x003f003f) | (bits & 0x3f003f00) >> 2;
+  return (bits & 0x00000fff) | (bits & 0x0fff0000) >> 4;
 }
 
 // A linear map of states: column i is the image of state 1 << i.

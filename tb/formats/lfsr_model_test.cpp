@@ -7,8 +7,8 @@
 
 namespace {
 
-// x^32 + x^16 + x^13 + x^3 + 1 without its top term.
-constexpr std::uint32_t kPolynomial = 0x00012009;
+// x^32 + x^23 + x^18 + x^5 + 1 without its top term.
+constexpr std::uint32_t kPolynomial = 0x00840021;
 
 std::uint32_t Multiply(std::uint32_t a, std::uint32_t b) {
   std::uint32_t product = 0;
@@ -46,7 +46,7 @@ TEST_CASE("the bits that fall out obey the polynomial's recurrence", "[lfsr]") {
   for (int i = 0; i < 10000; ++i, state = dither::LfsrStep(state)) bits.push_back(state & 1);
   bool ok = true;
   for (std::size_t n = 0; n + 32 < bits.size(); ++n) {
-    ok = ok && bits[n + 32] == (bits[n] ^ bits[n + 3] ^ bits[n + 13] ^ bits[n + 16]);
+    ok = ok && bits[n + 32] == (bits[n] ^ bits[n + 5] ^ bits[n + 18] ^ bits[n + 23]);
   }
   REQUIRE(ok);
 }

@@ -41,15 +41,26 @@ TEST_CASE("the whitening loses no state: it can be undone bit by bit", "[words]"
   for (int n = 0; n < 200000; ++n) {
     const std::uint32_t state = n < 32 ? 1u << n : rng();
     const std::uint32_t word = Whiten(state);
+    // Backwards, bit by bit.
     std::uint32_t back = word;
-    for (int i = 5; i < 32; ++i) {  // bits below i are back already
-      const int p = i < 8 || i % 8 != 0 ? i - 1 : 7;
-      const std::uint32_t other = i < 8 ? word : back;
-      back ^= ((word >> p) & (other >> (i - 5)) & 1) << i;
+    const auto restore = [&](int i, int a, int b) {
+      back ^= ((back >> (a & 31)) & (back >> (b & 31)) & 1) << i;
+    };
+    for (int k = 28; k >= 0; k -= 4) {
+      for (int m = 1; m <= 3; ++m) restore(k + m, k == 0 ? 31 : k + m - 4, k + m - 8);
     }
+    restore(31, 30, 11);
+    restore(30, 29, 15);
+    restore(29, 30, 31);
     if (back != state) FAIL("state " << state << " became " << back);
-    if (RandomWord(state) != word >> 8 || RandomWord(state, false) != state >> 8) {
-      FAIL("the word is not the upper 24 bits of " << state);
+    std::uint32_t upper = 0, plain = 0;
+    for (int i = 0, to = 0; i < 32; ++i) {
+      if (i % 4 == 0) continue;
+      upper |= (word >> i & 1) << to;
+      plain |= (state >> i & 1) << to++;
+    }
+    if (RandomWord(state) != upper || RandomWord(state, false) != plain) {
+      FAIL("the word is not the upper three bits of each nibble of " << word);
     }
   }
 }

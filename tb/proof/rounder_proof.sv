@@ -199,19 +199,21 @@ module lfsr_proof (
   function automatic logic [31:0] Steps(input logic [31:0] from);
     logic [31:0] s;
     s = from == '0 ? 32'd1 : from;
-    for (int unsigned n = 0; n < 32; n++) s = {s[0] ^ s[3] ^ s[13] ^ s[16], s[31:1]};
+    for (int unsigned n = 0; n < 32; n++) s = {s[0] ^ s[5] ^ s[18] ^ s[23], s[31:1]};
     Steps = s;
   endfunction
-  // Undoes the whitening from the low end up: a bit's product needs only bits that are back already.
+  // Undoes the whitening, last step first, which needs results only.
   function automatic logic [31:0] Restore(input logic [31:0] word);
     logic [31:0] x;
     x = word;
-    for (int unsigned i = 5; i < 8; i++) x[i] = word[i] ^ (word[i-1] & word[i-5]);
-    for (int unsigned i = 8; i < 16; i++) x[i] = word[i] ^ (word[i-1] & x[i-5]);
-    x[16] = word[16] ^ (word[7] & x[11]);
-    for (int unsigned i = 17; i < 24; i++) x[i] = word[i] ^ (word[i-1] & x[i-5]);
-    x[24] = word[24] ^ (word[7] & x[19]);
-    for (int unsigned i = 25; i < 32; i++) x[i] = word[i] ^ (word[i-1] & x[i-5]);
+    for (int unsigned n = 0; n < 8; n++) begin
+      for (int unsigned m = 1; m < 4; m++) begin
+        x[28-4*n+m] = x[28-4*n+m] ^ ((n == 7 ? x[31] : x[(56-4*n)%32+m]) & x[(52-4*n)%32+m]);
+      end
+    end
+    x[31] = x[31] ^ (x[30] & x[11]);
+    x[30] = x[30] ^ (x[29] & x[15]);
+    x[29] = x[29] ^ (x[30] & x[31]);
     Restore = x;
   endfunction
   logic [31:0] leap, white;
