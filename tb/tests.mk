@@ -58,6 +58,11 @@ $(eval $(call rtl_test,csr,csr,tb/csr/csr_test.cpp,-GRows=8,))
 # Built with plain LFSRs: the bench has to know.
 build/test/lfsr-plain build/test/vector_engine-plain: VL_FLAGS += -DDITHER_PLAIN_LFSR
 
+# ---- the Verilated rounder over all random words: make soak-rounder, not make test
+build/soak/rounder: build/tb/rounder/tb/rounder/soak_test.o build/host/tb/support/main.o build/tb/rounder/Vrounder__ALL.a build/host/libdither.a
+	@mkdir -p $(@D)
+	@g++ $^ build/tb/rounder/verilated.o build/tb/rounder/verilated_threads.o $(LIBS) -o $@
+
 # ---- whole programs, the same sources on the functional model and on the Verilated core (device_test speaks of nano)
 SYSTEM_SRC := $(wildcard tb/system/*_test.cpp)
 build/test/system-functional: $(SYSTEM_SRC:%.cpp=build/host/%.o) build/host/tb/system/make_functional.o \
@@ -74,7 +79,8 @@ $(foreach c,$(CONFIGS),$(eval $(call system_test,$(c))))
 TEST_PROGRAMS += build/test/system-functional build/test/system-nano build/test/system-tiny
 
 # ---- checks that are commands
-CHECKS := generated results plan main-job waves lint synth-nano results-py synth-py setup
+CHECKS := generated results proof plan main-job waves lint synth-nano results-py synth-py setup
+CHECK_proof := python3 scripts/proof.py
 CHECK_plan := python3 scripts/check_plan.py
 CHECK_generated := python3 scripts/gen_isa.py --check
 CHECK_results := python3 scripts/results.py check

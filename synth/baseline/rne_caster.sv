@@ -98,7 +98,7 @@ module rne_caster (
     // -(t + up) = ~t + 1 - up
     neg = is_int && sign;
     up  = round == dither_pkg::RoundRne && fixed[0] && (rest || kept[0]);
-    res = (whole ^ {32{neg}}) + {31'b0, up ^ neg};
+    res = (whole ^ {32{neg}}) + 32'(up ^ neg);
 
     past    = res > {16'b0, max_finite};
     int_out = exponent >= 8'd158 || (is_int8 && res[31:7] != '0 && res[31:7] != '1);
