@@ -20,24 +20,32 @@ import liberty  # noqa: E402
 import results  # noqa: E402
 import synth  # noqa: E402
 
-FILES = ('rtl/isa/dither_pkg.sv rtl/rounder/rounder_pkg.sv rtl/rounder/lfsr.sv '
-         'rtl/rounder/rounder.sv synth/baseline/rne_caster.sv')
+PACKAGES = ['rtl/isa/dither_pkg.sv', 'rtl/rounder/rounder_pkg.sv']
+TOPS = {'lfsr': 'rtl/rounder/lfsr.sv', 'rounder': 'rtl/rounder/rounder.sv',
+        'rne_caster': 'synth/baseline/rne_caster.sv'}
 LANES = 32  # of a tiny core: 16 vector, 16 scalar
 SEED = "32'h5a5a1234"  # as many ones as zeros, as a lane's reset state has
 
 
 def measure(name, top, params, lib, work):
+  """The smaller of two results: what else was read moves yosys' heuristics by up to 6 %."""
+  return min(synthesise(name, top, params, lib, work, files)
+             for files in ([*PACKAGES, TOPS[top]], [*PACKAGES, *TOPS.values()]))
+
+
+def synthesise(name, top, params, lib, work, files):
   """Area of one top in the library's unit."""
   link = work / 'cells.lib'
   link.unlink(missing_ok=True)
   link.symlink_to(lib)
   stat = work / f'{name}.txt'
-  script = [f'read_verilog -sv {FILES}'] + [f'chparam -set {p} {v} {top}' for p, v in params]
+  script = ['read_verilog -sv ' + ' '.join(files)] + [f'chparam -set {p} {v} {top}' for p, v in params]
   script += [f'synth -flatten -top {top}', f'dfflibmap -liberty {link}', f'abc -liberty {link}',
              'opt_clean', f'tee -q -o {stat} stat -liberty {link}']
   done = subprocess.run(['yosys', '-q', '-p', '; '.join(script)], cwd=ROOT, capture_output=True,
                         text=True, check=False)
-  found = re.search(r'Chip area for \S+ \S+: ([\d.]+)', stat.read_text()) if not done.returncode else None
+  found = re.search(r'Chip area for \S+ \S+: ([\d.]+)', stat.read_text())\
+      if not done.returncode else None
   if not found:
     sys.exit(f'rounder_cost: {name}: {done.stderr.strip()[-300:]}')
   return float(found.group(1))
