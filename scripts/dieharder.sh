@@ -47,7 +47,7 @@ if ((!quick)); then
   for n in 0 1 2 4 8 16; do tests+=("-d 203 -n $n"); done
   for d in 204 205 206 207 208 209; do tests+=("-d $d"); done
 fi
-readonly kControl=("-d 1" "-d 2" "-d 3" "-d 4" "-d 8" "-d 100" "-d 206" "-d 208")
+readonly kControl=("-d 1" "-d 2" "-d 3" "-d 4" "-d 8" "-d 100" "-d 206" "-d 208" "-d 209")
 
 readonly work=$kRoot/build/dieharder
 ((page)) || rm -rf "$work"
