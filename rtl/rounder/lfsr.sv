@@ -1,5 +1,5 @@
-// One lane's source of random words: a 32-bit Fibonacci LFSR that leaps 32 steps per word, so no two
-// roundings share a bit, and a whitening of its state that makes the words non-linear in it.
+// One lane's source of random words: a 32-bit Fibonacci LFSR that leaps 32 steps per word, so no
+// two roundings share a bit, and a whitening of its state that makes the words non-linear in it.
 // A zero state, loaded or by upset, counts as one from the next advance on.
 //
 //   [state_q] --leap--> [state_q]        state_q --whiten--> word_o

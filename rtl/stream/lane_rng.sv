@@ -1,7 +1,7 @@
 // The random words of an engine's lanes: an LFSR per lane, on disjoint sequences, and CSR access.
 //
 // Timing  word_o are functions of registers. A lane moves on after a cycle with its advance_i.
-// Model   sim/model/lfsr.hpp, LaneSeed, Leap and RandomWord        Test  tb/vector/vector_engine_test.cpp
+// Model   sim/model/lfsr.hpp, LaneSeed, Leap, RandomWord    Test  tb/vector/vector_engine_test.cpp
 `default_nettype none
 module lane_rng #(
   parameter int unsigned Rows      = 16,  // lanes of this engine

@@ -163,7 +163,9 @@ void Pictures(const std::filesystem::path& directory) {
   }
   for (int bin = 0; bin < kBins; ++bin) {
     errors << (bin + 0.5) * 2 / kBins - 1;
-    for (const auto& c : counts) errors << ' ' << c[static_cast<std::size_t>(bin)] * kBins / 2 / kCount;
+    for (const auto& c : counts) {
+      errors << ' ' << c[static_cast<std::size_t>(bin)] * kBins / 2 / kCount;
+    }
     errors << '\n';
   }
 }

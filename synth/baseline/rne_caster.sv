@@ -1,5 +1,5 @@
-// A caster of the rounder's formats that only rounds to nearest even and toward zero: what stochastic
-// rounding is measured against (synth/rounder_cost.py). Guard bit, sticky bit, one increment.
+// A caster of the rounder's formats that only rounds to nearest even and toward zero: what
+// stochastic rounding is measured against (synth/rounder_cost.py). Guard bit, sticky bit, one increment.
 //
 // Timing  combinational.
 // Test    tb/proof/rounder_proof.sv proves it equal to rounder for these two modes
