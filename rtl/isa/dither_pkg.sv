@@ -207,6 +207,7 @@ package dither_pkg;
   localparam logic [15:0] CsrNonfiniteCount = 16'h0030;  // rw
   localparam logic [15:0] CsrNonfiniteIndex = 16'h0034;  // ro
   localparam logic [15:0] CsrNonfiniteFirst = 16'h0038;  // ro
+  localparam logic [15:0] CsrRngMode = 16'h003c;  // ro
   localparam logic [15:0] CsrQueueBase = 16'h0100;  // one block per queue
   localparam int unsigned CsrQueueStride = 64;
   localparam logic [15:0] CsrQueueBaseLo = 16'h0000;  // offset, rw
