@@ -57,6 +57,19 @@ constexpr bool ReadsSource1(const isa::EngineInstr& i) {
   }
 }
 
+// Pieces of 8 significand bits that a float goes to the array in; 0 for what the array can't
+// multiply in floating point.
+constexpr std::uint32_t PiecesOf(isa::Dtype dtype) {
+  switch (dtype) {
+    case isa::Dtype::kFp32: return 3;
+    case isa::Dtype::kFp16: return 2;
+    case isa::Dtype::kBf16:
+    case isa::Dtype::kFp8E4M3:
+    case isa::Dtype::kFp8E5M2: return 1;
+    default: return 0;
+  }
+}
+
 namespace check_internal {
 
 // Smallest and largest value that base + sum i_k * step_k takes over the box of all i_k < size_k.
@@ -84,19 +97,6 @@ constexpr CheckResult CheckRange(Extent box, std::uint32_t bytes, isa::Err err,
 
 constexpr std::uint32_t Bytes(std::uint8_t dtype) {
   return isa::DtypeBytes(static_cast<isa::Dtype>(dtype));
-}
-
-// Pieces of 8 significand bits that a float goes to the array in; 0 for what the array can't
-// multiply in floating point.
-constexpr std::uint32_t MatmulPieces(isa::Dtype dtype) {
-  switch (dtype) {
-    case isa::Dtype::kFp32: return 3;
-    case isa::Dtype::kFp16: return 2;
-    case isa::Dtype::kBf16:
-    case isa::Dtype::kFp8E4M3:
-    case isa::Dtype::kFp8E5M2: return 1;
-    default: return 0;
-  }
 }
 
 constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
@@ -147,7 +147,7 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
     if (matmul && n != 0) {
       // The destination's dtype says what the array computes in.
       const std::uint32_t pieces =
-          integer ? (dtype == isa::Dtype::kInt8 ? 1 : 0) : MatmulPieces(dtype);
+          integer ? (dtype == isa::Dtype::kInt8 ? 1 : 0) : PiecesOf(dtype);
       bad |= (n == 1 ? i.piece_0 : i.piece_1) >= pieces;
     }
     if (transpose && n == 2) bad |= i.piece_1 >= Bytes(o.dtype);

@@ -123,6 +123,12 @@ struct ColumnSum {
     return RoundToFp32(sign, big_exp, static_cast<std::uint64_t>(sign ? -total : total));
   }
 
+  // The foot for integers: the sum of products with equal exponents, moved up by bytes.
+  constexpr std::uint32_t FinishInt(bool accumulate, std::uint32_t psum, int shift_bytes) const {
+    const auto value = static_cast<std::uint32_t>(sum >> kFracBits);
+    return (value << (8 * shift_bytes)) + (accumulate ? psum : 0);
+  }
+
   // value = mag * 2^(exp - 127 - 61): bit 61 is the unit of a significand with biased exponent exp.
   static constexpr std::uint32_t RoundToFp32(bool sign, int exp, std::uint64_t mag) {
     const std::uint32_t s = sign ? 0x80000000u : 0u;

@@ -346,7 +346,7 @@ class Core final : public VerilatedDevice {
       throw Mismatch(fmt::format("{}: the RTL executed it, the model stops with: {}", Text(where), isa::Name(result.err)));
     }
     const std::string context = Text(where);
-    for (const auto& r : WriteFootprint(queue, encoded)) {
+    for (const auto& r : WriteFootprint(queue, encoded, config().rows)) {
       if (r.memory == WriteRange::Memory::kDram) {
         CompareDram(r.begin, r.end, &where, context);
         continue;
