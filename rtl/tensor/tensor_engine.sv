@@ -43,7 +43,8 @@ module tensor_engine #(
   output logic [Rows-1:0]    te_w_psum_lanes_o,
   output logic [Rows*32-1:0] te_w_psum_data_o
 );
-  localparam int unsigned ArrayLatency = array_pkg::Latency(Rows);
+  localparam int unsigned ArrayLatency = array_pkg::Latency(
+      Rows, Rows, array_pkg::DotWidth(Rows), array_pkg::GroupCols(Rows), array_pkg::Cuts);
   localparam int unsigned ReadAge  = ArrayLatency + 3;  // cycles from issue to PSUM read
   localparam int unsigned WriteAge = ArrayLatency + 7;  // cycles from issue to PSUM write
   localparam int unsigned Hazard   = WriteAge - ReadAge;  // an accumulate waits for the last so many columns
