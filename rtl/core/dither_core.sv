@@ -10,8 +10,6 @@ module dither_core #(
   parameter  int unsigned Rows      = 16,                             // 8, 16, 32 or 128
   parameter  int unsigned SbufBytes = dither_pkg::SbufBytesOf(Rows),  // of a partition
   parameter  int unsigned AxiBits   = dither_pkg::AxiBitsOf(Rows),
-  parameter  int unsigned D         = 4,                              // rows per PE of the array
-  parameter  int unsigned G         = 8,                              // array columns per broadcast
   localparam int unsigned Queues    = dither_pkg::NumQueues,
   localparam int unsigned Beat      = AxiBits / 8
 ) (
@@ -169,7 +167,7 @@ module dither_core #(
     .se_w_gnt_o(p_se_w_gnt)
   );
 
-  tensor_engine #(.Rows(Rows), .SbufBytes(SbufBytes), .D(D), .G(G)) u_tensor (
+  tensor_engine #(.Rows(Rows), .SbufBytes(SbufBytes)) u_tensor (
     .clk_i, .rst_ni,
     .instr_valid_i(instr_valid[Tensor]), .instr_i(instr[512*Tensor +: 512]), .instr_ready_o(instr_ready[Tensor]),
     .done_o(done[Tensor]), .busy_o(busy[Tensor]), .stall_o(stall[Tensor]), .work_o(work[8*Tensor +: 8]),
