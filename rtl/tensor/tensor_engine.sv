@@ -67,9 +67,7 @@ module tensor_engine #(
   endfunction
   // log2 of the element size
   function automatic logic [1:0] esize(input logic [3:0] dtype);
-    logic [2:0] bytes;
-    bytes = dither_pkg::DtypeBytes(dtype);
-    esize = bytes[2:1];  // 1, 2, 4 -> 0, 1, 2
+    esize = 2'(dither_pkg::DtypeBytes(dtype) >> 1);  // 1, 2, 4 -> 0, 1, 2
   endfunction
 
   // ------------------------------------------------------------------ P: start of the last stationary column
