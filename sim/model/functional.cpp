@@ -111,6 +111,28 @@ void NarrowRow(Dtype dtype, const std::uint32_t* values, std::uint32_t count, Ro
   }
 }
 
+// The array's operands of elements at `at`. One loop per dtype, so that the conversion is inlined.
+template <Dtype dtype>
+void ReadOperandsOf(model::OperandMode mode, const std::uint8_t* memory, const std::int64_t* at,
+                    int count, std::uint16_t* out) {
+  mode.dtype = dtype;
+  for (int n = 0; n < count; ++n) {
+    out[n] = model::ToOperand(mode, LoadBits(memory + at[n], isa::DtypeBytes(dtype)));
+  }
+}
+void ReadOperands(model::OperandMode mode, const std::uint8_t* memory, const std::int64_t* at,
+                  int count, std::uint16_t* out) {
+  switch (mode.dtype) {
+    case Dtype::kFp32: return ReadOperandsOf<Dtype::kFp32>(mode, memory, at, count, out);
+    case Dtype::kBf16: return ReadOperandsOf<Dtype::kBf16>(mode, memory, at, count, out);
+    case Dtype::kFp16: return ReadOperandsOf<Dtype::kFp16>(mode, memory, at, count, out);
+    case Dtype::kFp8E4M3: return ReadOperandsOf<Dtype::kFp8E4M3>(mode, memory, at, count, out);
+    case Dtype::kFp8E5M2: return ReadOperandsOf<Dtype::kFp8E5M2>(mode, memory, at, count, out);
+    case Dtype::kInt8: return ReadOperandsOf<Dtype::kInt8>(mode, memory, at, count, out);
+    case Dtype::kInt32: return;  // the checks refuse it
+  }
+}
+
 bool IsSpecial(std::uint16_t bf16) { return (bf16 & 0x7f80) == 0x7f80; }
 
 // True if a row of the instruction may be computed as a whole: its destination doesn't overlap a
@@ -234,7 +256,6 @@ void FunctionalModel::Transpose(const EngineInstr& i) {
 
 void FunctionalModel::Matmul(const EngineInstr& i) {
   using model::kBlockLanes;
-  using model::kDotWidth;
   static const model::ColumnKernel kernel = model::ColumnKernels().front();
   const std::uint32_t rows = config_.rows;
   if (!i.reuse) LoadStationary(i);
@@ -256,16 +277,12 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
     }
   });
 
-  // Only row groups that hold a used row matter: zero products leave a sum as it is. With tiles side
-  // by side that is true inside each tile, except for the zeros that meet an infinity or NaN of
-  // another tile: those columns take all groups.
-  const auto group_begin = [](std::uint32_t row) { return row / kDotWidth * kDotWidth; };
-  const auto group_end = [](std::uint32_t row) {
-    return (row + kDotWidth - 1) / kDotWidth * kDotWidth;  // rows is a multiple too
-  };
+  // Only used rows matter: zero products leave a sum as it is. So each tile's rows lie side by side
+  // here, and a column takes those of its own tile, unless there is an infinity or NaN: that reaches
+  // the zeros of the other tiles' columns too.
+  const int width = model::DotWidth(rows);
   const std::uint32_t tile_rows = rows >> i.tiles;
-  const std::uint32_t first_row = group_begin(i.part_0);
-  const std::uint32_t used = group_end(rows - tile_rows + i.part_0 + i.parts) - first_row;
+  const std::uint32_t used = std::uint32_t{i.parts} << i.tiles;
   block_.resize(used);
   moving_.assign(std::size_t{used} * kBlockLanes, 0);
   for (std::uint32_t r = 0; r < used; ++r) model::DecodeRow(&moving_[r * kBlockLanes], &block_[r]);
@@ -282,19 +299,17 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
         mode.dtype == Dtype::kBf16 && !mode.finite_only && contiguous(source_at_, 2);
     const bool target_row = contiguous(target_at_, 4) && !integer;
     std::uint32_t special = 0;  // a bit per lane
-    for (std::uint32_t first = 0; first < rows; first += tile_rows) {
+    for (std::uint32_t tile = 0; tile < (1u << i.tiles); ++tile) {
       for (std::uint32_t k = 0; k < i.parts; ++k) {
-        const std::uint32_t row = first + i.part_0 + k;
-        const std::uint8_t* memory = memory_.Sbuf(row);
-        std::uint16_t* bits = &moving_[std::size_t{row - first_row} * kBlockLanes];
+        const std::uint32_t row = tile * i.parts + k;
+        const std::uint8_t* memory = memory_.Sbuf(tile * tile_rows + i.part_0 + k);
+        std::uint16_t* bits = &moving_[std::size_t{row} * kBlockLanes];
         if (source_row) {
           std::memcpy(bits, memory + source_at_[n0], kBlockLanes * sizeof *bits);
         } else {
-          for (int lane = 0; lane < lanes; ++lane) {
-            bits[lane] = model::ToOperand(mode, LoadBits(memory + source_at_[n0 + lane], bytes));
-          }
+          ReadOperands(mode, memory, &source_at_[n0], lanes, bits);
         }
-        special |= kernel.decode(bits, &block_[row - first_row]);
+        special |= kernel.decode(bits, &block_[row]);
       }
     }
     const auto finish = [&](const model::ColumnSum& sum, std::uint32_t column, int lane) {
@@ -304,32 +319,34 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
     };
     // Lanes that can't go through the block: one by one, in order.
     const auto single = [&](std::uint32_t column, int lane) {
-      const std::uint16_t* w = &stationary_bits_[std::size_t{column} * rows + first_row];
+      // All rows: an infinity of the tile in a row outside meets a zero there.
+      const std::uint16_t* w = &stationary_bits_[std::size_t{column} * rows];
       model::ColumnSum sum;
-      for (std::uint32_t r = 0; r < used; r += kDotWidth) {
-        std::uint16_t x[kDotWidth];
-        for (int g = 0; g < kDotWidth; ++g) x[g] = moving_[(r + g) * kBlockLanes + lane];
-        sum.AddGroup(x, w + r);
+      for (std::uint32_t r = 0; r < rows; r += static_cast<std::uint32_t>(width)) {
+        std::uint16_t x[model::kMaxDotWidth] = {};
+        for (std::uint32_t g = 0; g < static_cast<std::uint32_t>(width); ++g) {
+          const std::uint32_t tile = (r + g) / tile_rows, k = (r + g) % tile_rows - i.part_0;
+          if (k < i.parts) x[g] = moving_[(tile * i.parts + k) * kBlockLanes + lane];
+        }
+        sum.AddGroup(x, w + r, width);
       }
       finish(sum, column, lane);
     };
     const auto block_may = [&](std::uint32_t column) {
       return target_row && special == 0 && !column_special_[column];
     };
-    for (std::uint32_t first = 0; first < rows; first += tile_rows) {
-      // The groups of this tile.
-      const std::uint32_t tile_begin = group_begin(first + i.part_0);
-      const int groups =
-          static_cast<int>(group_end(first + i.part_0 + i.parts) - tile_begin) / kDotWidth;
-      const model::BlockRow* x = &block_[tile_begin - first_row];
+    for (std::uint32_t tile = 0; tile < (1u << i.tiles); ++tile) {
+      const std::uint32_t first = tile * tile_rows, row = first + i.part_0;
+      const model::BlockShape shape = {i.parts, static_cast<int>(row) % width, width};
+      const model::BlockRow* x = &block_[tile * i.parts];
       const std::uint32_t end_column = first + i.part_d + i.parts_d;
       for (std::uint32_t column = first + i.part_d; column < end_column;) {
-        const std::size_t w = std::size_t{column} * rows + tile_begin;
+        const std::size_t w = std::size_t{column} * rows + row;
         if (block_may(column)) {
           std::uint32_t end = column + 1;
           while (end < end_column && block_may(end)) ++end;
           unusual_.resize(rows);
-          kernel.run({x, groups, &stationary_[w], rows, static_cast<int>(end - column),
+          kernel.run({x, shape, &stationary_[w], rows, static_cast<int>(end - column),
                       i.acc != 0, memory_.Psum(column) + target_at_[n0], isa::kPsumBytes,
                       unusual_.data()});
           for (std::uint32_t m = column; m < end; ++m) {
@@ -343,7 +360,7 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
         }
         const std::uint32_t slow = column_special_[column] ? ~0u : special;
         model::BlockSums sums;
-        model::SumBlock(x, &stationary_[w], groups, &sums);
+        model::SumBlock(x, &stationary_[w], shape, &sums);
         for (int lane = 0; lane < lanes; ++lane) {
           if ((slow >> lane & 1) != 0) {
             single(column, lane);
