@@ -5,6 +5,7 @@
 #include <array>
 #include <cstring>
 #include <random>
+#include <tuple>
 #include <vector>
 
 #include "Vtensor_engine.h"
@@ -12,6 +13,7 @@
 #include "sim/model/check.hpp"
 #include "sim/model/column_sum.hpp"
 #include "sim/model/operand.hpp"
+#include "sim/program/builder.hpp"
 #include "tb/support/clocked.hpp"
 
 namespace {
@@ -375,6 +377,24 @@ TEST_CASE("the mode may change with every instruction and no cycle is lost", "[t
   const std::uint64_t cycles = b.Run();
   REQUIRE(b.columns() == columns);
   REQUIRE(cycles == columns);
+}
+
+TEST_CASE("a product of fp16, fp32 and fp32 with fp16 takes 4, 9 and 6 passes without a gap", "[tensor_engine][directed]") {
+  using Case = std::tuple<Dtype, Dtype, unsigned>;
+  const auto [w_type, x_type, passes] =
+      GENERATE(Case{Dtype::kFp16, Dtype::kFp16, 4u}, Case{Dtype::kFp32, Dtype::kFp32, 9u},
+               Case{Dtype::kFp32, Dtype::kFp16, 6u}, Case{Dtype::kBf16, Dtype::kFp32, 3u});
+  CAPTURE(isa::Name(w_type), isa::Name(x_type));
+  Bench b(5, 0, false);
+  dither::ProgramBuilder builder(kRows == 8 ? isa::kConfigs[0] : isa::kConfigs[1]);
+  const auto w = builder.Sbuf("w", w_type, {kRows, kRows}), x = builder.Sbuf("x", x_type, {kRows, 40});
+  for (std::uint32_t bank = 0; bank < 5; ++bank) {
+    builder.MatmulPieces(builder.PsumBank("c", bank, Dtype::kFp32, {kRows, 40}), {{w, x}});
+  }
+  for (const auto& e : builder.program()[isa::Queue::kTensor]) b.Push(isa::DecodeEngineInstr(e));
+  const std::uint64_t cycles = b.Run();
+  REQUIRE(b.columns() == 5 * passes * 40);
+  REQUIRE(cycles == 5 * passes * 40);
 }
 
 TEST_CASE("a transpose carries every 16-bit and 8-bit pattern and every fp32 exponent with 32 payloads",
