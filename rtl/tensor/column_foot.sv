@@ -1,16 +1,19 @@
 // Foot of an array column: adds the column's sum to the PSUM word (or to zero) and rounds to fp32 once.
+// In integer mode it takes the sum's integer part, shifts it by bytes and adds it to the word modulo 2^32.
 //
 //   sum -- magnitude --[1]-- normalise --[2]-- align with psum --[3]-- add --[4]-- normalise, round --[5]-- fp32
 //
-// Timing  five cycles; en_i[k] moves data into register k+1; psum_i is read with en_i[2].
+// Timing  five cycles; en_i[k] moves data into register k+1; psum_i is read with en_i[2], int_i[k] with en_i[k+1].
 // Model   sim/model/column_sum.hpp (Finish)      Test  tb/tensor/pe_array_test.cpp
 `default_nettype none
 module column_foot #(
-  parameter int unsigned Frac = 14,
-  parameter int unsigned SumW = 35
+  parameter int unsigned Frac = array_pkg::Frac,
+  parameter int unsigned SumW = 33
 ) (
   input  logic            clk_i,
   input  logic [4:0]      en_i,
+  input  logic [3:0]      int_i,    // integer mode
+  input  logic [1:0]      shift_i,  // with en_i[1]: bytes, integer mode
   input  logic [8:0]      exp_i,
   input  logic [SumW-1:0] sum_i,
   input  logic [2:0]      flags_i,
@@ -56,7 +59,7 @@ module column_foot #(
   always_ff @(posedge clk_i) begin
     if (en_i[1]) begin
       sign2_q  <= sign1_q;
-      sig2_q   <= top32(mag1_q, lead1);
+      sig2_q   <= int_i[0] ? 32'(mag1_q >> Frac) << {shift_i, 3'b0} : top32(mag1_q, lead1);
       exp2_q   <= 11'(exp1_q) + 11'(SumW - 1) - 11'(lead1) - 11'(141 + Frac);
       flags2_q <= flags1_q;
     end
@@ -78,9 +81,14 @@ module column_foot #(
   always_ff @(posedge clk_i) begin
     if (en_i[2]) begin
       c_sign3_q <= sign2_q;
-      p_sign3_q <= psum[31];
-      c_win3_q  <= c_big ? {sig2_q, 30'b0} : jam(sig2_q, p_exp - 11'(exp2_q));
-      p_win3_q  <= c_big ? jam(p_sig, 11'(exp2_q) - p_exp) : {p_sig, 30'b0};
+      p_sign3_q <= psum[31] && !int_i[1];
+      if (int_i[1]) begin
+        c_win3_q <= 62'(sig2_q);
+        p_win3_q <= 62'(psum);
+      end else begin
+        c_win3_q <= c_big ? {sig2_q, 30'b0} : jam(sig2_q, p_exp - 11'(exp2_q));
+        p_win3_q <= c_big ? jam(p_sig, 11'(exp2_q) - p_exp) : {p_sig, 30'b0};
+      end
       exp3_q    <= c_big ? 11'(exp2_q) : p_exp;
       flags3_q  <= flags2_q | {psum[30:23] == '1 && psum[22:0] != '0,
                                psum[30:0] == 31'h7f800000 && !psum[31],
@@ -99,7 +107,7 @@ module column_foot #(
   always_ff @(posedge clk_i) begin
     if (en_i[3]) begin
       sign4_q  <= total[63];
-      mag4_q   <= 63'(total[63] ? -total : total);
+      mag4_q   <= 63'(total[63] && !int_i[2] ? -total : total);
       exp4_q   <= 10'(exp3_q + 11'd2);  // of bit 63
       flags4_q <= flags3_q;
     end
@@ -109,7 +117,8 @@ module column_foot #(
   logic [31:0] res_q;
   always_ff @(posedge clk_i) begin
     if (en_i[4]) begin
-      if (flags4_q[2] || (flags4_q[1] && flags4_q[0])) res_q <= fp_pkg::Nan;
+      if (int_i[3]) res_q <= mag4_q[31:0];
+      else if (flags4_q[2] || (flags4_q[1] && flags4_q[0])) res_q <= fp_pkg::Nan;
       else if (flags4_q != '0) res_q <= {flags4_q[0], fp_pkg::Inf};
       else res_q <= fp_pkg::NormRound(sign4_q, {1'b0, mag4_q}, exp4_q);  // bit 61 is the unit
     end

@@ -1,121 +1,169 @@
-// Processing element: dot product of D bf16 pairs, added to the partial sum from the north.
+// Processing element: dot product of D floating-point pairs, added to the partial sum from the north.
 //
-//   x ─┬─ multiply, exponents ─[reg]─ align to the largest exponent, add ─[reg]─ south
-//   w ─┘ (shadow and active weights)                north ─┘
+//   x exponents ------+                                 north exponent --+         north sum --+
+//                     v                                                  v                     v
+//   w (shadow, active) --- dot_group: one sum, one exponent ---> larger exponent, distance --> shift, add ---> south
+//                     ^
+//   x significands ---+
 //
-// Timing  x_i with mul_en_i; the sum from the north meets its product one cycle later, with add_en_i; the
-//         result stands at the outputs the cycle after. No normalisation: the foot of the column rounds.
+// Nothing is normalised or rounded: the sum stays a two's-complement number beside its exponent until the foot of
+// the column. Exponents run ahead of the significands, so that only shift amounts are stored a product.
+// An operand is (-1)^sign * significand * 2^(exponent - 134): exponent 0 is zero, 255 infinity; 8 significand bits with
+// the leading one explicit, so that subnormals, fp8 and int8 need nothing of their own. NaN never comes here.
+// Timing  with Early, Late, Merge as in array_pkg: exponents enter at step 0 (v_i[0]), significands at step Early,
+//         the north at step Early + Late, its exponent a step before; south follows the north by Merge cycles.
 // Model   sim/model/column_sum.hpp (AddGroup)      Test  tb/tensor/pe_array_test.cpp
 `default_nettype none
 module dot_pe #(
-  parameter int unsigned D    = 4,   // pairs per PE, 1..8
-  parameter int unsigned Frac = 14,  // bits kept below a product's last bit
-  parameter int unsigned SumW = 35   // bits of the partial sum: 17 + Frac + log2(rows of the column)
+  parameter  int unsigned D     = 16,  // pairs per PE: a power of two, 2..32
+  parameter  int unsigned Frac  = 12,  // bits kept below a product's last bit, at most 12
+  parameter  int unsigned SumW  = 33,  // bits of the partial sum: 17 + Frac + log2(rows of the column)
+  parameter  logic [5:0]  Cuts  = array_pkg::Cuts,
+  // 1: the merge's registers hold in bubbles, which saves a simulator the work; 0: they follow the operands, which hold
+  // themselves, and save the area of an enable. Results are the same.
+`ifdef YOSYS
+  parameter  bit          Hold  = 1'b0,
+`else
+  parameter  bit          Hold  = 1'b1,
+`endif
+  localparam int unsigned Early = array_pkg::EarlyCycles(Cuts),
+  localparam int unsigned Late  = array_pkg::LateCycles(Cuts),
+  localparam int unsigned Merge = array_pkg::MergeCycles(Cuts),
+  localparam int unsigned Steps = Early + Late + Merge
 ) (
-  input  logic            clk_i,
-  input  logic            w_shift_i,  // take w_i into the shadow weights
-  input  logic [D*16-1:0] w_i,
-  output logic [D*16-1:0] w_o,        // shadow weights, to the east
-  input  logic            swap_i,     // shadow weights (as after this cycle) become active
-  input  logic            mul_en_i,
-  input  logic [D*16-1:0] x_i,
-  input  logic            add_en_i,
-  input  logic [8:0]      n_exp_i,    // 0: nothing added yet
-  input  logic [SumW-1:0] n_sum_i,    // value = sum * 2^(exp - 268 - Frac)
-  input  logic [2:0]      n_flags_i,  // NaN, +infinity, -infinity seen
-  output logic [8:0]      s_exp_o,
-  output logic [SumW-1:0] s_sum_o,
-  output logic [2:0]      s_flags_o
+  input  logic             clk_i,
+  input  logic             we_shift_i,  // exponents: take we_i into the shadow weights
+  input  logic             we_swap_i,   // exponents: shadow weights (as after this cycle) become active
+  input  logic             wm_shift_i,  // significands: the same, Early cycles later
+  input  logic             wm_swap_i,
+  input  logic [D*8-1:0]   we_i,        // exponents
+  input  logic [D-1:0]     ws_i,        // signs, with the exponents
+  input  logic [D*8-1:0]   wm_i,        // significands
+  output logic [D*8-1:0]   we_o,        // shadow weights, to the east
+  output logic [D-1:0]     ws_o,
+  output logic [D*8-1:0]   wm_o,
+  input  logic [Steps-1:0] v_i,         // bit k: the data of step k is valid
+  input  logic [D*8-1:0]   xe_i,        // step 0: exponents,
+  input  logic [D-1:0]     xnz_i,       //         whether they are not zero
+  input  logic [D-1:0]     xinf_i,      //         or 255, once for all columns of the broadcast,
+  input  logic [D-1:0]     xs_i,        //         and signs
+  input  logic [D*8-1:0]   xm_i,        // step Early: significands and
+  input  logic [D*10-1:0]  xt_i,        //         three times them
+  input  logic [8:0]       n_exp_i,     // step Early + Late - 1; 0: nothing added yet
+  input  logic [SumW-1:0]  n_sum_i,     // step Early + Late; value = sum * 2^(exp - 268 - Frac)
+  input  logic [2:0]       n_flags_i,   // NaN, +infinity, -infinity seen
+  output logic [8:0]       s_exp_o,
+  output logic [SumW-1:0]  s_sum_o,
+  output logic [2:0]       s_flags_o
 );
-  localparam int unsigned MagW = 16 + Frac;
+  localparam int unsigned GroupW = 17 + Frac + $clog2(D);
 
-  // Exact product of two bf16 significands.
-  function automatic logic [15:0] product(input logic [14:0] x, input logic [14:0] w);
-    product = 16'({|x[14:7], x[6:0]}) * 16'({|w[14:7], w[6:0]});
-  endfunction
+  if (SumW < GroupW) begin : gen_bad_size
+    $error("dot_pe: SumW must be at least 17 + Frac + log2 D");
+  end
 
-  // Its biased exponent (both biases in it); 0 for a zero product, which must not lift the sum's.
-  function automatic logic [8:0] exponent(input logic [14:0] x, input logic [14:0] w);
-    exponent = 9'(x[14:7]) + 9'(w[14:7]) + 9'(~|x[14:7]) + 9'(~|w[14:7]);
-    if (x == '0 || w == '0) exponent = '0;
-  endfunction
+  // ------------------------------------------------------------------------------------------ weights
+  // No reset: they are loaded before they are used.
+  logic [D*8-1:0] we_shadow_q, we_q, wm_shadow_q, wm_q;
+  logic [D-1:0]   ws_shadow_q, ws_q;
+  always_ff @(posedge clk_i) begin
+    if (we_shift_i) {ws_shadow_q, we_shadow_q} <= {ws_i, we_i};
+    if (we_swap_i)  {ws_q, we_q} <= we_shift_i ? {ws_i, we_i} : {ws_shadow_q, we_shadow_q};
+    if (wm_shift_i) wm_shadow_q <= wm_i;
+    if (wm_swap_i)  wm_q <= wm_shift_i ? wm_i : wm_shadow_q;
+  end
+  assign we_o = we_shadow_q;
+  assign ws_o = ws_shadow_q;
+  assign wm_o = wm_shadow_q;
 
-  // {NaN, +infinity, -infinity} of a product.
-  function automatic logic [2:0] special(input logic [15:0] x, input logic [15:0] w);
-    logic x_max, w_max, nan;
-    x_max = &x[14:7];
-    w_max = &w[14:7];
-    nan = (x_max && x[6:0] != '0) || (w_max && w[6:0] != '0)
-       || (x_max && w[14:0] == '0) || (w_max && x[14:0] == '0);
-    special = {nan, (x_max || w_max) && !nan && !(x[15] ^ w[15]),
-                    (x_max || w_max) && !nan && (x[15] ^ w[15])};
-  endfunction
+  // -------------------------------------------------------------------------------------------- group
+  logic [8:0]        group_exp;    // step Early + Late - 1
+  logic [GroupW-1:0] group_sum;    // step Early + Late
+  logic [2:0]        group_flags;
+`ifdef YOSYS
+  dot_group #(.D(D), .Frac(Frac), .Cuts(Cuts)) u_group (
+    .clk_i,
+    .xe_i,
+    .xnz_i,
+    .xinf_i,
+    .xs_i,
+    .xm_i,
+    .xt_i,
+    .we_i    (we_q),
+    .ws_i    (ws_q),
+    .wm_i    (wm_q),
+    .exp_o   (group_exp),
+    .sum_o   (group_sum),
+    .flags_o (group_flags)
+  );
+`else
+  logic unused_shared;
+  assign unused_shared = ^{xnz_i, xinf_i, xt_i};
+  dot_group_model #(.D(D), .Frac(Frac), .Cuts(Cuts)) u_group (
+    .clk_i,
+    .v_i     (v_i[Early+Late-1:0]),
+    .xe_i,
+    .xs_i,
+    .xm_i,
+    .we_i    (we_q),
+    .ws_i    (ws_q),
+    .wm_i    (wm_q),
+    .exp_o   (group_exp),
+    .sum_o   (group_sum),
+    .flags_o (group_flags)
+  );
+`endif
 
-  function automatic logic [16*D-1:0] products(input logic [D*16-1:0] x, input logic [D*16-1:0] w);
-    for (int unsigned i = 0; i < D; i++) products[16*i +: 16] = product(x[16*i +: 15], w[16*i +: 15]);
-  endfunction
-  function automatic logic [9*D-1:0] exponents(input logic [D*16-1:0] x, input logic [D*16-1:0] w);
-    for (int unsigned i = 0; i < D; i++) exponents[9*i +: 9] = exponent(x[16*i +: 15], w[16*i +: 15]);
-  endfunction
-  function automatic logic [D-1:0] signs(input logic [D*16-1:0] x, input logic [D*16-1:0] w);
-    for (int unsigned i = 0; i < D; i++) signs[i] = x[16*i+15] ^ w[16*i+15];
-  endfunction
-  function automatic logic [2:0] specials(input logic [D*16-1:0] x, input logic [D*16-1:0] w);
-    specials = '0;
-    for (int unsigned i = 0; i < D; i++) specials = specials | special(x[16*i +: 16], w[16*i +: 16]);
-  endfunction
-  function automatic logic [8:0] largest(input logic [9*D-1:0] e);
-    largest = e[8:0];
-    for (int unsigned i = 1; i < D; i++) if (e[9*i +: 9] > largest) largest = e[9*i +: 9];
-  endfunction
-
-  // The north's sum and the products, aligned to exponent `top`. Magnitudes lose bits toward zero, the sum
-  // toward minus infinity.
-  function automatic logic [SumW-1:0] add(input logic [8:0] top, input logic [8:0] n_exp,
-                                          input logic [SumW-1:0] n_sum, input logic [D*16-1:0] p,
-                                          input logic [D*9-1:0] e, input logic [D-1:0] s);
-    logic [8:0]      d;
-    logic [MagW-1:0] mag;
-    d = top - n_exp;
-    add = $signed(n_sum) >>> (d > 9'd63 ? 6'd63 : d[5:0]);
-    for (int unsigned i = 0; i < D; i++) begin
-      d = top - e[9*i +: 9];
-      mag = d > 9'd31 ? '0 : {p[16*i +: 16], {Frac{1'b0}}} >> d[4:0];
-      add = add + (SumW'(mag) ^ {SumW{s[i]}}) + SumW'(s[i]);
+  // -------------------------------------------------------------------------------------------- merge
+  // The one with the smaller exponent is shifted, toward minus infinity. Exponents meet a cycle ahead of the sums.
+  logic       north_big, north_big_q;
+  logic [8:0] top, bottom, distance;
+  logic [5:0] distance_q;
+  logic [8:0] exp_q [Merge];
+  assign north_big = n_exp_i > group_exp;
+  assign top       = north_big ? n_exp_i : group_exp;
+  assign bottom    = north_big ? group_exp : n_exp_i;
+  assign distance  = top - bottom;
+  always_ff @(posedge clk_i) begin
+    if (!Hold || v_i[Early+Late-1]) begin
+      north_big_q <= north_big;
+      distance_q  <= distance[5:0] | {6{|distance[8:6]}};
+      exp_q[0]    <= top;
     end
-  endfunction
+    for (int unsigned k = 1; k < Merge; k++) if (!Hold || v_i[Early+Late-1+k]) exp_q[k] <= exp_q[k-1];
+  end
 
-  logic [D*16-1:0] w_shadow_q, w_q, p_q;
-  logic [D*9-1:0]  e_q;
-  logic [D-1:0]    s_q;
-  logic [8:0]      top_q, exp_q, top;
-  logic [2:0]      special_q, flags_q;
+  logic signed [SumW-1:0] kept, moved, shifted;
+  assign kept     = north_big_q ? n_sum_i : SumW'($signed(group_sum));
+  assign moved   = north_big_q ? SumW'($signed(group_sum)) : n_sum_i;
+  assign shifted = moved >>> distance_q;
+
+  logic [SumW-1:0] kept_1, shifted_1;
+  logic [2:0]      flags_1;
+  if (Cuts[array_pkg::CutMerge]) begin : gen_cut_merge
+    logic [SumW-1:0] kept_q, shifted_q;
+    logic [2:0]      flags_q;
+    always_ff @(posedge clk_i) begin
+      if (!Hold || v_i[Early+Late]) begin
+        kept_q     <= kept;
+        shifted_q <= shifted;
+        flags_q   <= n_flags_i | group_flags;
+      end
+    end
+    assign {kept_1, shifted_1, flags_1} = {kept_q, shifted_q, flags_q};
+  end else begin : gen_no_cut_merge
+    assign {kept_1, shifted_1, flags_1} = {kept, shifted, n_flags_i | group_flags};
+  end
+
   logic [SumW-1:0] sum_q;
-
-  // No reset: weights are loaded before they are used, and the engine's valid bits say when sums count.
+  logic [2:0]      flags_q;
   always_ff @(posedge clk_i) begin
-    if (w_shift_i) w_shadow_q <= w_i;
-    if (swap_i) w_q <= w_shift_i ? w_i : w_shadow_q;
-  end
-  always_ff @(posedge clk_i) begin
-    if (mul_en_i) begin
-      p_q       <= products(x_i, w_q);
-      e_q       <= exponents(x_i, w_q);
-      s_q       <= signs(x_i, w_q);
-      special_q <= specials(x_i, w_q);
-      top_q     <= largest(exponents(x_i, w_q));
+    if (!Hold || v_i[Steps-1]) begin
+      sum_q   <= kept_1 + shifted_1;
+      flags_q <= flags_1;
     end
   end
-  assign top = top_q > n_exp_i ? top_q : n_exp_i;
-  always_ff @(posedge clk_i) begin
-    if (add_en_i) begin
-      exp_q   <= top;
-      sum_q   <= add(top, n_exp_i, n_sum_i, p_q, e_q, s_q);
-      flags_q <= n_flags_i | special_q;
-    end
-  end
-  assign w_o       = w_shadow_q;
-  assign s_exp_o   = exp_q;
+  assign s_exp_o   = exp_q[Merge-1];
   assign s_sum_o   = sum_q;
   assign s_flags_o = flags_q;
 endmodule

@@ -1,46 +1,56 @@
 // Weight-stationary PE array of Rows x Cols with a foot that rounds and accumulates under every column.
 //
-// D rows fuse into one dot_pe, rectangles of them into a pe_tile; sums run down a row group a cycle. Moving
-// data and weights enter from the west, row group g one cycle after g-1; they are broadcast to G columns and
-// registered between such column groups.
-// Timing  x_i (all rows) at cycle a=0: PSUM word wanted at a=ArrayLatency+2 (psum_i), result at
-//         ArrayLatency+5. swap_i comes one cycle before the x_i that first uses the new weights.
+// D rows fuse into one dot_pe, column groups of them into a pe_tile; sums run down a row group in Merge cycles.
+// Moving data and weights enter from the west; they are broadcast to G columns and registered between such groups.
+// Exponents run Early cycles ahead of significands. NaN operands come as zero with a side band: one bit a moving
+// column, one bit a stationary column; both join the flags at the top of their column.
+// Timing  x_i (all rows) at cycle a=0: int_i, shift_i wanted at a=Latency, PSUM word and acc_i at a=Latency+2, result
+//         at Latency+5 (array_pkg::Latency). swap_i comes one cycle before the x_i that first uses the new weights.
 //         One column of x and one column of w each cycle; nothing stalls.
 // Model   sim/model/column_sum.hpp       Test  tb/tensor/pe_array_test.cpp
 `default_nettype none
 module pe_array #(
-  parameter  int unsigned Rows = 16,                // a multiple of D
-  parameter  int unsigned Cols = Rows,              // a multiple of G
-  parameter  int unsigned D    = 4,                 // rows per PE
-  parameter  int unsigned G    = 8,                 // columns that share a broadcast
-  parameter  int unsigned Frac = 14,
-  localparam int unsigned RowGroups = Rows / D,
-  localparam int unsigned ColGroups = Cols / G,
-  localparam int unsigned TileRows = RowGroups < 4 ? RowGroups : 4,  // groups of a pe_tile
-  localparam int unsigned TileCols = ColGroups < 2 ? ColGroups : 2,
-  localparam int unsigned SumW = 17 + Frac + $clog2(Rows),
-  localparam int unsigned ArrayLatency = RowGroups + ColGroups + 1  // x_i to the deskewed sums
+  parameter  int unsigned Rows      = 16,                           // a multiple of D
+  parameter  int unsigned Cols      = Rows,                         // a multiple of G
+  parameter  int unsigned D         = array_pkg::DotWidth(Rows),    // rows per PE
+  parameter  int unsigned G         = array_pkg::GroupCols(Cols),   // columns that share a broadcast
+  parameter  int unsigned Frac      = array_pkg::Frac,
+  parameter  logic [5:0]  Cuts      = array_pkg::Cuts,
+  localparam int unsigned OperandW  = array_pkg::OperandW
 ) (
-  input  logic               clk_i,
-  input  logic               rst_ni,
-  input  logic               w_valid_i,  // shift the stationary columns east by one, w_i enters
-  input  logic [Rows*16-1:0] w_i,
-  input  logic               swap_i,
-  input  logic               x_valid_i,
-  input  logic [Rows*16-1:0] x_i,
-  input  logic               acc_i,      // at a=ArrayLatency+2
-  input  logic [Cols*32-1:0] psum_i,     // at a=ArrayLatency+2
-  output logic [Cols*32-1:0] res_o       // at a=ArrayLatency+5
+  input  logic                     clk_i,
+  input  logic                     rst_ni,
+  input  logic                     w_valid_i,  // shift the stationary columns east by one, w_i enters
+  input  logic [Rows*OperandW-1:0] w_i,
+  input  logic                     w_nan_i,    // a row of w_i holds a NaN
+  input  logic                     swap_i,
+  input  logic                     x_valid_i,
+  input  logic [Rows*OperandW-1:0] x_i,
+  input  logic                     x_nan_i,
+  input  logic                     int_i,      // integer results; at a=Latency
+  input  logic [1:0]               shift_i,    // bytes by which they are shifted left
+  input  logic                     acc_i,      // at a=Latency+2
+  input  logic [Cols*32-1:0]       psum_i,     // at a=Latency+2
+  output logic [Cols*32-1:0]       res_o       // at a=Latency+5
 );
-  if (Rows % (D * TileRows) != 0 || Cols % (G * TileCols) != 0) begin : gen_bad_size
-    $error("pe_array: Rows must be a multiple of D and Cols of G, beyond 4 D rows and 2 G columns of those");
+  localparam int unsigned RowGroups = Rows / D;
+  localparam int unsigned ColGroups = Cols / G;
+  localparam int unsigned TileCols  = ColGroups < 2 ? ColGroups : 2;  // column groups of a pe_tile
+  localparam int unsigned SumW      = 17 + Frac + $clog2(Rows);
+  localparam int unsigned Early     = array_pkg::EarlyCycles(Cuts);
+  localparam int unsigned Late      = array_pkg::LateCycles(Cuts);
+  localparam int unsigned Merge     = array_pkg::MergeCycles(Cuts);
+  localparam int unsigned Latency   = array_pkg::Latency(Rows, Cols, D, G, Cuts);
+
+  if (Rows % D != 0 || Cols % (G * TileCols) != 0) begin : gen_bad_size
+    $error("pe_array: Rows must be a multiple of D and Cols of G, beyond 2 G columns of those");
   end
 
-  // v_q[k]: the moving column that entered k+1 cycles ago was valid. The same for weights and swaps.
-  localparam int unsigned Steps = ArrayLatency + 4;
-  localparam int unsigned Skew = RowGroups + ColGroups - 1;
-  logic [Steps-1:0] v_q;
-  logic [Skew-1:0]  ws_q, sw_q;
+  // v_q[k]: the moving column that entered k+1 cycles ago was valid. The same for NaN in it, weights and swaps.
+  localparam int unsigned Steps = Latency + 4;
+  logic [Steps-1:0]   v_q;
+  logic [Latency-1:0] ws_q, sw_q;
+  logic [Latency-1:0] x_nan_q, w_nan_q;
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       v_q  <= '0;
@@ -48,65 +58,111 @@ module pe_array #(
       sw_q <= '0;
     end else begin
       v_q  <= {v_q[Steps-2:0], x_valid_i};
-      ws_q <= {ws_q[Skew-2:0], w_valid_i};
-      sw_q <= {sw_q[Skew-2:0], swap_i};
+      ws_q <= {ws_q[Latency-2:0], w_valid_i};
+      sw_q <= {sw_q[Latency-2:0], swap_i};
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    x_nan_q <= {x_nan_q[Latency-2:0], x_nan_i};
+    w_nan_q <= {w_nan_q[Latency-2:0], w_nan_i};
+  end
+
+  // NaN bits of the stationary columns: moved and swapped like weights, but at the step of the first merge.
+  for (genvar c = 0; c < ColGroups; c++) begin : gen_nan_group
+    logic [G-1:0] shadow_q, active_q;
+    logic         west, cross_q;
+    if (c == ColGroups - 1) begin : gen_last
+      logic unused_cross;
+      assign unused_cross = cross_q;
+    end
+    if (c == 0) begin : gen_west
+      assign west = w_nan_q[Early+Late];
+    end else begin : gen_inner
+      assign west = gen_nan_group[c-1].cross_q;
+    end
+    always_ff @(posedge clk_i) begin
+      if (ws_q[c+Early+Late]) {cross_q, shadow_q} <= {shadow_q, west};  // the crossing register of weights
+      if (sw_q[c+Early+Late]) active_q <= ws_q[c+Early+Late] ? {shadow_q[G-2:0], west} : shadow_q;
     end
   end
 
-  localparam int unsigned TileX = TileRows * D * 16;  // bits of a tile's moving column
-  localparam int unsigned TileC = TileCols * G;       // columns of a tile
-  for (genvar r = 0; r < RowGroups / TileRows; r++) begin : gen_row
-    // Skew: row group g sees its data g+1 cycles after the port.
-    logic [TileX-1:0] x, w;
-    for (genvar k = 0; k < TileRows; k++) begin : gen_skew
-      localparam int unsigned Group = TileRows * r + k;
-      logic [D*16-1:0] x_q [Group + 1];
-      logic [D*16-1:0] w_q [Group + 1];
+  localparam int unsigned TileC = TileCols * G;  // columns of a tile
+  for (genvar r = 0; r < RowGroups; r++) begin : gen_row
+    // Skew: row group r works r * Merge cycles after the first one; step 0 is a cycle behind the port.
+    localparam int unsigned First = r * Merge;
+    logic [D*9-1:0]  xe, we;
+    logic [D*18-1:0] xm;
+    logic [D*8-1:0]  wm;
+    for (genvar k = 0; k < D; k++) begin : gen_skew
+      logic [8:0]  xe_q [First + 1];
+      logic [8:0]  we_q [First + 1];
+      logic [7:0]  xm_q [First + Early];
+      logic [7:0]  wm_q [First + Early + 1];
+      logic [17:0] xm_last_q;
       always_ff @(posedge clk_i) begin
-        if (x_valid_i) x_q[0] <= x_i[D*16*Group +: D*16];
-        for (int unsigned s = 1; s < Group + 1; s++) if (v_q[s-1]) x_q[s] <= x_q[s-1];
-        if (w_valid_i) w_q[0] <= w_i[D*16*Group +: D*16];
-        for (int unsigned s = 1; s < Group + 1; s++) if (ws_q[s-1]) w_q[s] <= w_q[s-1];
+        if (x_valid_i) {xe_q[0], xm_q[0]} <= x_i[OperandW*(D*r+k) +: OperandW];
+        if (w_valid_i) {we_q[0], wm_q[0]} <= w_i[OperandW*(D*r+k) +: OperandW];
+        for (int unsigned s = 1; s < First + 1; s++) begin
+          if (v_q[s-1])  xe_q[s] <= xe_q[s-1];
+          if (ws_q[s-1]) we_q[s] <= we_q[s-1];
+        end
+        for (int unsigned s = 1; s < First + Early; s++) if (v_q[s-1]) xm_q[s] <= xm_q[s-1];
+        for (int unsigned s = 1; s < First + Early + 1; s++) if (ws_q[s-1]) wm_q[s] <= wm_q[s-1];
+        if (v_q[First+Early-1]) begin
+          xm_last_q <= {10'(xm_q[First+Early-1]) + {1'b0, xm_q[First+Early-1], 1'b0}, xm_q[First+Early-1]};
+        end
       end
-      assign x[D*16*k +: D*16] = x_q[Group];
-      assign w[D*16*k +: D*16] = w_q[Group];
+      assign {xe[8*D+k], xe[8*k +: 8]}          = xe_q[First];
+      assign {we[8*D+k], we[8*k +: 8]}          = we_q[First];
+      assign {xm[8*D+10*k +: 10], xm[8*k +: 8]} = xm_last_q;
+      assign wm[8*k +: 8]                       = wm_q[First+Early];
     end
 
     for (genvar c = 0; c < ColGroups / TileCols; c++) begin : gen_col
-      localparam int unsigned First = TileRows * r + TileCols * c;  // step of the tile's first group
-      logic [TileX-1:0]      x_west, w_west, x_east, w_east;
+      localparam int unsigned Step = First + TileCols * c;  // of the tile's first column group
+      logic [D*9-1:0]        xe_west, we_west, xe_east, we_east;
+      logic [D*18-1:0]       xm_west, xm_east;
+      logic [D*8-1:0]        wm_west, wm_east;
       logic [9*TileC-1:0]    n_exp, s_exp;
       logic [SumW*TileC-1:0] n_sum, s_sum;
       logic [3*TileC-1:0]    n_flags, s_flags;
       if (c == 0) begin : gen_west
-        assign x_west = x;
-        assign w_west = w;
+        assign {xe_west, xm_west, we_west, wm_west} = {xe, xm, we, wm};
       end else begin : gen_inner
-        assign x_west = gen_row[r].gen_col[c-1].x_east;
-        assign w_west = gen_row[r].gen_col[c-1].w_east;
+        assign xe_west = gen_row[r].gen_col[c-1].xe_east;
+        assign xm_west = gen_row[r].gen_col[c-1].xm_east;
+        assign we_west = gen_row[r].gen_col[c-1].we_east;
+        assign wm_west = gen_row[r].gen_col[c-1].wm_east;
       end
       if (c == ColGroups / TileCols - 1) begin : gen_east
         logic unused_east;
-        assign unused_east = ^{x_east, w_east};
+        assign unused_east = ^{xe_east, xm_east, we_east, wm_east};
       end
       if (r == 0) begin : gen_top
-        assign n_exp   = '0;
-        assign n_sum   = '0;
-        assign n_flags = '0;
+        assign n_exp = '0;
+        assign n_sum = '0;
+        for (genvar j = 0; j < TileC; j++) begin : gen_nan
+          localparam int unsigned Group = TileCols * c + j / G;
+          assign n_flags[3*j +: 3] = {x_nan_q[Group+Early+Late] || gen_nan_group[Group].active_q[j % G], 2'b00};
+        end
       end else begin : gen_north
         assign n_exp   = gen_row[r-1].gen_col[c].s_exp;
         assign n_sum   = gen_row[r-1].gen_col[c].s_sum;
         assign n_flags = gen_row[r-1].gen_col[c].s_flags;
       end
-      pe_tile #(.RowGroups(TileRows), .ColGroups(TileCols), .D(D), .G(G), .Frac(Frac), .SumW(SumW)) u_tile (
+      pe_tile #(.ColGroups(TileCols), .D(D), .G(G), .Frac(Frac), .SumW(SumW), .Cuts(Cuts)) u_tile (
         .clk_i,
-        .v_i       (v_q[First +: TileRows + TileCols]),
-        .w_shift_i (ws_q[First +: TileRows + TileCols - 1]),
-        .swap_i    (sw_q[First +: TileRows + TileCols - 1]),
-        .x_i       (x_west),
-        .x_o       (x_east),
-        .w_i       (w_west),
-        .w_o       (w_east),
+        .v_i       (v_q[Step +: Early + Late + Merge + TileCols - 1]),
+        .w_shift_i (ws_q[Step +: Early + TileCols]),
+        .w_swap_i  (sw_q[Step +: Early + TileCols]),
+        .xe_i      (xe_west),
+        .xm_i      (xm_west),
+        .xe_o      (xe_east),
+        .xm_o      (xm_east),
+        .we_i      (we_west),
+        .wm_i      (wm_west),
+        .we_o      (we_east),
+        .wm_o      (wm_east),
         .n_exp_i   (n_exp),
         .n_sum_i   (n_sum),
         .n_flags_i (n_flags),
@@ -117,33 +173,48 @@ module pe_array #(
     end
   end
 
+  // Mode of the feet: bit k of int_q belongs to the column in foot stage k+2.
+  logic [3:0] int_q;
+  logic [1:0] shift_q;
+  always_ff @(posedge clk_i) begin
+    if (v_q[Latency-1]) begin
+      int_q[0] <= int_i;
+      shift_q  <= shift_i;
+    end
+    int_q[3:1] <= int_q[2:0];
+  end
+
   for (genvar c = 0; c < ColGroups; c++) begin : gen_foot_group
-    // Deskew: wait for the last column group.
-    localparam int unsigned Wait = ColGroups - 1 - c;
+    // Deskew: wait for the last column group; exponents come a cycle before sums.
+    localparam int unsigned Wait  = ColGroups - 1 - c;
+    localparam int unsigned South = (RowGroups - 1) * Merge + c + Early + Late + Merge;  // step of the sum
     for (genvar j = 0; j < G; j++) begin : gen_foot
       localparam int unsigned Col = G * (c % TileCols) + j;  // in its tile
-      logic [8:0]      exp, exp_s;
+      logic [8:0]      exp_q [Wait + 1];
       logic [SumW-1:0] sum, sum_s;
       logic [2:0]      flags, flags_s;
-      assign exp_s   = gen_row[RowGroups/TileRows-1].gen_col[c/TileCols].s_exp[9*Col +: 9];
-      assign sum_s   = gen_row[RowGroups/TileRows-1].gen_col[c/TileCols].s_sum[SumW*Col +: SumW];
-      assign flags_s = gen_row[RowGroups/TileRows-1].gen_col[c/TileCols].s_flags[3*Col +: 3];
+      assign sum_s   = gen_row[RowGroups-1].gen_col[c/TileCols].s_sum[SumW*Col +: SumW];
+      assign flags_s = gen_row[RowGroups-1].gen_col[c/TileCols].s_flags[3*Col +: 3];
+      always_ff @(posedge clk_i) begin
+        if (v_q[South-1]) exp_q[0] <= gen_row[RowGroups-1].gen_col[c/TileCols].s_exp[9*Col +: 9];
+        for (int unsigned s = 1; s < Wait + 1; s++) if (v_q[South-1+s]) exp_q[s] <= exp_q[s-1];
+      end
       if (Wait == 0) begin : gen_now
-        assign {flags, exp, sum} = {flags_s, exp_s, sum_s};
+        assign {flags, sum} = {flags_s, sum_s};
       end else begin : gen_wait
-        logic [SumW+11:0] d_q [Wait];
+        logic [SumW+2:0] d_q [Wait];
         always_ff @(posedge clk_i) begin
-          if (v_q[RowGroups+c+1]) d_q[0] <= {flags_s, exp_s, sum_s};
-          for (int unsigned s = 1; s < Wait; s++) begin
-            if (v_q[RowGroups+c+1+s]) d_q[s] <= d_q[s-1];
-          end
+          if (v_q[South]) d_q[0] <= {flags_s, sum_s};
+          for (int unsigned s = 1; s < Wait; s++) if (v_q[South+s]) d_q[s] <= d_q[s-1];
         end
-        assign {flags, exp, sum} = d_q[Wait-1];
+        assign {flags, sum} = d_q[Wait-1];
       end
       column_foot #(.Frac(Frac), .SumW(SumW)) u_foot (
         .clk_i,
-        .en_i    (v_q[ArrayLatency+3 -: 5]),
-        .exp_i   (exp),
+        .en_i    (v_q[Latency+3 -: 5]),
+        .int_i   (int_q),
+        .shift_i (shift_q),
+        .exp_i   (exp_q[Wait]),
         .sum_i   (sum),
         .flags_i (flags),
         .acc_i,

@@ -43,8 +43,9 @@ module tensor_engine #(
   output logic [Rows-1:0]    te_w_psum_lanes_o,
   output logic [Rows*32-1:0] te_w_psum_data_o
 );
-  localparam int unsigned ArrayLatency = array_pkg::Latency(
-      Rows, Rows, array_pkg::DotWidth(Rows), array_pkg::GroupCols(Rows), array_pkg::Cuts);
+  localparam int unsigned OperandW = array_pkg::OperandW;
+  localparam int unsigned ArrayLatency =
+      array_pkg::Latency(Rows, Rows, array_pkg::DotWidth(Rows), array_pkg::GroupCols(Rows), array_pkg::Cuts);
   localparam int unsigned ReadAge  = ArrayLatency + 3;  // cycles from issue to PSUM read
   localparam int unsigned WriteAge = ArrayLatency + 7;  // cycles from issue to PSUM write
   localparam int unsigned Hazard   = WriteAge - ReadAge;  // an accumulate waits for the last so many columns
@@ -388,8 +389,8 @@ module tensor_engine #(
     end
   end
 
-  logic [Rows*17-1:0] x_operand, w_operand;
-  logic               x_nan, w_nan;
+  logic [Rows*OperandW-1:0] x_operand, w_operand;
+  logic                     x_nan, w_nan;
   operand_decode #(.Rows(Rows)) u_x_decode (
     .dtype_i   (x_mode2_q[7:4]),
     .piece_i   (x_mode2_q[3:2]),

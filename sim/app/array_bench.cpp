@@ -11,6 +11,7 @@
 #include <random>
 
 #include "Vpe_array.h"
+#include "tb/tensor/array_port.hpp"
 
 int main(int argc, char** argv) {
   std::string out, config;
@@ -21,15 +22,19 @@ int main(int argc, char** argv) {
 
   VerilatedContext context;
   Vpe_array dut(&context, "array");
-  constexpr int kRows = static_cast<int>(sizeof dut.x_i) / 2;
-  auto* x = reinterpret_cast<std::uint16_t*>(&dut.x_i);
-  auto* w = reinterpret_cast<std::uint16_t*>(&dut.w_i);
+  constexpr int kRows = static_cast<int>(sizeof dut.res_o) / 4;
   std::mt19937 rng(1);
-  std::vector<std::uint16_t> pool(4096);
-  for (auto& v : pool) v = static_cast<std::uint16_t>((rng() & 0x807f) | ((118 + rng() % 10) << 7));
+  // Columns of operands, packed as the port wants them, so that the loop below does no more than copy.
+  using Port = std::vector<std::uint8_t>;
+  std::vector<Port> pool(256, Port(sizeof dut.x_i));
+  for (Port& port : pool) {
+    std::vector<std::uint16_t> column(kRows);
+    for (auto& v : column) v = static_cast<std::uint16_t>((rng() & 0x807f) | ((118 + rng() % 10) << 7));
+    dither::tb::PutOperands(port.data(), column);
+  }
   dut.clk_i = 0;
   dut.rst_ni = 0;
-  dut.x_valid_i = dut.w_valid_i = dut.swap_i = dut.acc_i = 0;
+  dut.x_valid_i = dut.w_valid_i = dut.swap_i = dut.acc_i = dut.x_nan_i = dut.w_nan_i = dut.int_i = dut.shift_i = 0;
   dut.eval();
   dut.clk_i = 1;
   dut.eval();
@@ -40,9 +45,9 @@ int main(int argc, char** argv) {
     const bool load = i % (4 * kRows) < kRows;
     dut.clk_i = 0;
     dut.x_valid_i = dut.acc_i = 1;
-    std::memcpy(x, &pool[static_cast<std::size_t>(i * 37 % (4096 - kRows))], 2 * kRows);
+    std::memcpy(&dut.x_i, pool[static_cast<std::size_t>(i * 37 % 256)].data(), sizeof dut.x_i);
     dut.w_valid_i = load;
-    if (load) std::memcpy(w, &pool[static_cast<std::size_t>(i * 53 % (4096 - kRows))], 2 * kRows);
+    if (load) std::memcpy(&dut.w_i, pool[static_cast<std::size_t>(i * 53 % 256)].data(), sizeof dut.w_i);
     dut.swap_i = i % (4 * kRows) == kRows + 2;
     dut.eval();
     dut.clk_i = 1;

@@ -168,7 +168,7 @@ void BenchAccuracy(Figures& figures) {
         size += std::fabs(a * b);
         fma = std::fmaf(static_cast<float>(a), static_cast<float>(b), fma);
       }
-      const double e = std::fabs(Float(model::ColumnDot(x, w, 16, false, 0)) - exact) / size;
+      const double e = std::fabs(Float(model::ColumnDot(x, w, 16, 16, false, 0)) - exact) / size;
       const double f = std::fabs(fma - exact) / size;
       ours += e / columns;
       chain += f / columns;

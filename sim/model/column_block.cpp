@@ -1,10 +1,11 @@
 // The inner loop of the functional model: one PE row group for 16 columns per step.
 //
-// A term is (magnitude << kFracBits) >> d < 2^30, so the sum of two fits 32 bits; pairs are widened
-// to 64 bits, where |sum| < 128 * 2^30. The arithmetic shift of the running sum is made of two
+// A term is (magnitude << kFracBits) >> d <= 255 * 255 * 2^12, so the sum of eight fits 32 bits; eights are
+// widened to 64 bits, where |sum| < 128 * 2^28. The arithmetic shift of a running sum is made of two
 // logical ones around a bias of 2^62, which every instruction set has.
 #include "sim/model/column_block.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #if defined(__x86_64__) && !defined(__clang__) && !defined(DITHER_NO_CLONES)
@@ -43,48 +44,58 @@ inline __attribute__((always_inline)) void LeadingZeros(const Unsigned64& value,
   std::memcpy(zeros, out, sizeof out);
 }
 
-static_assert(kDotWidth == 4 && kFracBits == 14, "the widths above are for these");
+// Arithmetic right shift of eight sums.
+inline __attribute__((always_inline)) void ShiftRight(Lanes64* sum, const Half32& by) {
+  constexpr std::uint64_t kBias = std::uint64_t{1} << 62;
+  const Half32 limited = by > 62 ? Half32{} + 62 : by;
+  const Unsigned64 wide = (Unsigned64)__builtin_convertvector(limited, Lanes64);
+  *sum = (Lanes64)((((Unsigned64)*sum + kBias) >> wide) - ((Unsigned64{} + kBias) >> wide));
+}
+
+static_assert(kFracBits == 12, "the widths above are for this");
+inline constexpr int kEight = 8;  // terms whose sum fits 32 bits
 
 }  // namespace
 
 DITHER_CLONES
-void SumBlock(const BlockRow* x, const BlockOperand* w, int groups, BlockSums* sums) {
+void SumBlock(const BlockRow* x, const BlockOperand* w, const BlockShape& shape, BlockSums* sums) {
   Lanes32 exp = {};
   Lanes64 low = {}, high = {};
-  for (int g = 0; g < groups; ++g, x += kDotWidth, w += kDotWidth) {
-    Lanes32 product[kDotWidth], exponent[kDotWidth], sign[kDotWidth];
-    Lanes32 top = exp;
-    for (int i = 0; i < kDotWidth; ++i) {
-      product[i] = *reinterpret_cast<const Lanes32*>(x[i].magnitude) * w[i].magnitude;
+  int count = std::min(shape.width - shape.lead, shape.rows);
+  for (int left = shape.rows; left > 0; left -= count, x += count, w += count, count = std::min(shape.width, left)) {
+    Lanes32 exponent[kMaxDotWidth];
+    Lanes32 group_exp = {};
+    for (int i = 0; i < count; ++i) {
       exponent[i] = *reinterpret_cast<const Lanes32*>(x[i].exponent) + w[i].exponent;
-      sign[i] = *reinterpret_cast<const Lanes32*>(x[i].sign) ^ w[i].sign;
-      top = exponent[i] > top ? exponent[i] : top;
+      group_exp = exponent[i] > group_exp ? exponent[i] : group_exp;
     }
-    Lanes32 pair[2];
-    for (int i = 0; i < kDotWidth; ++i) {
-      Lanes32 shift = top - exponent[i];
-      shift = shift > 31 ? Lanes32{} + 31 : shift;  // 2^30 >> 31 is 0 as it should be
-      const Lanes32 term =
-          (Lanes32)((Unsigned32)product[i] >> (Unsigned32)shift);
-      const Lanes32 signed_term = (term ^ sign[i]) - sign[i];
-      pair[i / 2] = i % 2 == 0 ? signed_term : pair[i / 2] + signed_term;
+    Lanes64 group_low = {}, group_high = {};
+    for (int first = 0; first < count; first += kEight) {
+      Lanes32 eight = {};
+      for (int i = first; i < std::min(first + kEight, count); ++i) {
+        const Lanes32 product = *reinterpret_cast<const Lanes32*>(x[i].magnitude) * w[i].magnitude;
+        const Lanes32 sign = *reinterpret_cast<const Lanes32*>(x[i].sign) ^ w[i].sign;
+        Lanes32 shift = group_exp - exponent[i];
+        shift = shift > 31 ? Lanes32{} + 31 : shift;  // 2^28 >> 31 is 0 as it should be
+        const Lanes32 term = (Lanes32)((Unsigned32)product >> (Unsigned32)shift);
+        eight += (term ^ sign) - sign;
+      }
+      group_low += __builtin_convertvector(
+          __builtin_shufflevector(eight, eight, 0, 1, 2, 3, 4, 5, 6, 7), Lanes64);
+      group_high += __builtin_convertvector(
+          __builtin_shufflevector(eight, eight, 8, 9, 10, 11, 12, 13, 14, 15), Lanes64);
     }
-    Lanes32 rise = top - exp;
-    rise = rise > 62 ? Lanes32{} + 62 : rise;
+    // Both sums to the larger exponent.
+    const Lanes32 top = exp > group_exp ? exp : group_exp;
+    const Lanes32 fall = top - exp, group_fall = top - group_exp;
+    ShiftRight(&low, __builtin_shufflevector(fall, fall, 0, 1, 2, 3, 4, 5, 6, 7));
+    ShiftRight(&high, __builtin_shufflevector(fall, fall, 8, 9, 10, 11, 12, 13, 14, 15));
+    ShiftRight(&group_low, __builtin_shufflevector(group_fall, group_fall, 0, 1, 2, 3, 4, 5, 6, 7));
+    ShiftRight(&group_high,
+               __builtin_shufflevector(group_fall, group_fall, 8, 9, 10, 11, 12, 13, 14, 15));
+    low += group_low;
+    high += group_high;
     exp = top;
-    const Half32 rise_low = __builtin_shufflevector(rise, rise, 0, 1, 2, 3, 4, 5, 6, 7);
-    const Half32 rise_high = __builtin_shufflevector(rise, rise, 8, 9, 10, 11, 12, 13, 14, 15);
-    constexpr std::uint64_t kBias = std::uint64_t{1} << 62;
-    const Unsigned64 by_low = (Unsigned64)__builtin_convertvector(rise_low, Lanes64);
-    const Unsigned64 by_high = (Unsigned64)__builtin_convertvector(rise_high, Lanes64);
-    low = (Lanes64)((((Unsigned64)low + kBias) >> by_low) - ((Unsigned64{} + kBias) >> by_low));
-    high = (Lanes64)((((Unsigned64)high + kBias) >> by_high) - ((Unsigned64{} + kBias) >> by_high));
-    for (const Lanes32& p : pair) {
-      low += __builtin_convertvector(
-          __builtin_shufflevector(p, p, 0, 1, 2, 3, 4, 5, 6, 7), Lanes64);
-      high += __builtin_convertvector(
-          __builtin_shufflevector(p, p, 8, 9, 10, 11, 12, 13, 14, 15), Lanes64);
-    }
   }
   *reinterpret_cast<Lanes64*>(sums->sum) = low;
   *reinterpret_cast<Lanes64*>(sums->sum + 8) = high;
@@ -195,7 +206,7 @@ namespace {
 void RunPortable(const ColumnJob& job) {
   for (int m = 0; m < job.columns; ++m) {
     BlockSums sums;
-    SumBlock(job.x, job.w + m * job.w_stride, job.groups, &sums);
+    SumBlock(job.x, job.w + m * job.w_stride, job.shape, &sums);
     std::uint32_t words[kBlockLanes];
     std::memcpy(words, job.psum + m * job.psum_stride, sizeof words);
     job.unusual[m] = FinishBlock(&sums, job.accumulate, words);
@@ -292,37 +303,44 @@ DITHER_TARGET void RunAvx512(const ColumnJob& job) {
     const BlockRow* x = job.x;
     const BlockOperand* w = job.w + m * job.w_stride;
     __m512i exp = _mm512_setzero_si512(), even = exp, odd = exp;
-    for (int g = 0; g < job.groups; ++g, x += kDotWidth, w += kDotWidth) {
-      __m512i exponent[kDotWidth];
-      for (int i = 0; i < kDotWidth; ++i) {
+    int count = std::min(job.shape.width - job.shape.lead, job.shape.rows);
+    for (int left = job.shape.rows; left > 0;
+         left -= count, x += count, w += count, count = std::min(job.shape.width, left)) {
+      __m512i exponent[kMaxDotWidth];
+      __m512i group_exp = _mm512_setzero_si512();
+      for (int i = 0; i < count; ++i) {
         exponent[i] = _mm512_add_epi32(_mm512_load_si512(x[i].exponent),
                                        _mm512_set1_epi32(w[i].exponent));
+        group_exp = _mm512_max_epi32(group_exp, exponent[i]);
       }
-      const __m512i top = _mm512_max_epi32(
-          _mm512_max_epi32(_mm512_max_epi32(exponent[0], exponent[1]),
-                           _mm512_max_epi32(exponent[2], exponent[3])), exp);
-      __m512i pair[2];
-      for (int i = 0; i < kDotWidth; ++i) {
-        // Magnitudes are below 2^15, so the 16-bit multiplier does.
-        const __m512i product = _mm512_madd_epi16(_mm512_load_si512(x[i].magnitude),
-                                                  _mm512_set1_epi32(w[i].magnitude));
-        const __m512i term = _mm512_srlv_epi32(product, _mm512_sub_epi32(top, exponent[i]));
-        const auto negative = static_cast<__mmask16>(
-            x[i].negative ^ static_cast<std::uint32_t>(w[i].sign));
-        const __m512i before = i % 2 == 0 ? _mm512_setzero_si512() : pair[i / 2];
-        const __m512i sum = i % 2 == 0 ? term : _mm512_add_epi32(before, term);
-        pair[i / 2] = _mm512_mask_sub_epi32(sum, negative, before, term);
+      __m512i group_even = _mm512_setzero_si512(), group_odd = group_even;
+      for (int first = 0; first < count; first += kEight) {
+        __m512i eight = _mm512_setzero_si512();
+        for (int i = first; i < std::min(first + kEight, count); ++i) {
+          // Magnitudes are below 2^15, so the 16-bit multiplier does.
+          const __m512i product = _mm512_madd_epi16(_mm512_load_si512(x[i].magnitude),
+                                                    _mm512_set1_epi32(w[i].magnitude));
+          const __m512i term = _mm512_srlv_epi32(product, _mm512_sub_epi32(group_exp, exponent[i]));
+          const auto negative = static_cast<__mmask16>(
+              x[i].negative ^ static_cast<std::uint32_t>(w[i].sign));
+          eight = _mm512_mask_sub_epi32(_mm512_add_epi32(eight, term), negative, eight, term);
+        }
+        group_even = _mm512_add_epi64(group_even, _mm512_srai_epi64(_mm512_slli_epi64(eight, 32), 32));
+        group_odd = _mm512_add_epi64(group_odd, _mm512_srai_epi64(eight, 32));
       }
-      if (g != 0) {
-        const __m512i rise = _mm512_sub_epi32(top, exp);
-        even = _mm512_srav_epi64(even, _mm512_and_si512(rise, low_half));
-        odd = _mm512_srav_epi64(odd, _mm512_srli_epi64(rise, 32));
+      if (left == job.shape.rows) {  // nothing to merge with
+        exp = group_exp;
+        even = group_even;
+        odd = group_odd;
+        continue;
       }
+      const __m512i top = _mm512_max_epi32(exp, group_exp);
+      const __m512i fall = _mm512_sub_epi32(top, exp), group_fall = _mm512_sub_epi32(top, group_exp);
+      even = _mm512_add_epi64(_mm512_srav_epi64(even, _mm512_and_si512(fall, low_half)),
+                              _mm512_srav_epi64(group_even, _mm512_and_si512(group_fall, low_half)));
+      odd = _mm512_add_epi64(_mm512_srav_epi64(odd, _mm512_srli_epi64(fall, 32)),
+                             _mm512_srav_epi64(group_odd, _mm512_srli_epi64(group_fall, 32)));
       exp = top;
-      for (const __m512i& p : pair) {
-        even = _mm512_add_epi64(even, _mm512_srai_epi64(_mm512_slli_epi64(p, 32), 32));
-        odd = _mm512_add_epi64(odd, _mm512_srai_epi64(p, 32));
-      }
     }
     std::uint8_t* at = job.psum + m * job.psum_stride;
     const __m512i old = job.accumulate ? _mm512_loadu_si512(at) : _mm512_setzero_si512();

@@ -18,7 +18,7 @@ inline constexpr int kBlockLanes = 16;
 // Exponent of a zero operand: so low that its product never raises the column's exponent.
 inline constexpr std::int32_t kZeroExponent = -2048;
 
-// Each factor of a product brings half of its fraction bits; 255 * 2^7 still fits 16 bits.
+// Each factor of a product brings half of its fraction bits; 255 * 2^6 still fits 15 bits.
 inline constexpr int kFactorBits = kFracBits / 2;
 
 // bf16 patterns taken apart: value = (-1)^(sign) * magnitude * 2^(exponent - 134 - kFactorBits).
@@ -51,8 +51,16 @@ struct alignas(64) BlockSums {
 // Takes 16 bf16 patterns apart; the result has a bit for every lane that holds an infinity or NaN.
 std::uint32_t DecodeRow(const std::uint16_t* bits, BlockRow* row);
 
-// The sums of `groups` * kDotWidth rows: x[row] times the stationary column w[row], top to bottom.
-void SumBlock(const BlockRow* x, const BlockOperand* w, int groups, BlockSums* sums);
+// The rows of a column that take part: `rows` of them, the first one `lead` rows below the top of its PE, PEs of
+// `width` rows. Rows outside are zero, which never changes a sum.
+struct BlockShape {
+  int rows;
+  int lead;
+  int width;
+};
+
+// The sums of x[row] times the stationary column w[row], top to bottom.
+void SumBlock(const BlockRow* x, const BlockOperand* w, const BlockShape& shape, BlockSums* sums);
 
 // ColumnSum::Finish of 16 lanes: psum in, fp32 out in its place. The result has a bit for every
 // lane whose psum is an infinity or NaN: those are left as they were.
@@ -61,7 +69,7 @@ std::uint32_t FinishBlock(const BlockSums* sums, bool accumulate, std::uint32_t*
 // Sums and feet of several columns for the same 16 moving columns.
 struct ColumnJob {
   const BlockRow* x;
-  int groups;
+  BlockShape shape;
   const BlockOperand* w;  // the first column's; `w_stride` operands from column to column
   std::size_t w_stride;
   int columns;

@@ -1,5 +1,5 @@
 // The array's accumulation, bit for bit: what one column of the PE array and its foot compute.
-// The formula is stated and bounded in docs/numerics.md; the RTL is rtl/tensor/{dot_pe,column_foot}.sv.
+// The formula is stated and bounded in docs/numerics.md; the RTL is rtl/tensor/{dot_exponent,dot_pe,column_foot}.sv.
 // Integers only.
 #pragma once
 
@@ -10,9 +10,10 @@
 
 namespace dither::model {
 
-// Rows that one PE fuses into a dot product, and bits kept below a product's last bit.
-inline constexpr int kDotWidth = 4;
-inline constexpr int kFracBits = 14;
+// Rows that one PE fuses into a dot product (array_pkg::DotWidth), and bits kept below a product's last bit.
+constexpr int DotWidth(std::uint32_t rows) { return rows < 32 ? static_cast<int>(rows) : 32; }
+inline constexpr int kMaxDotWidth = 32;
+inline constexpr int kFracBits = 12;
 inline constexpr std::uint32_t kCanonicalNan = 0x7fc00000u;
 
 // An fp8 or bf16 operand as the bf16 pattern with the same value (exact: every fp8 value is a bf16 value).
@@ -56,12 +57,12 @@ struct ColumnSum {
   std::int64_t sum = 0;
   ColumnFlags flags;
 
-  // Adds the dot product of kDotWidth bf16 pairs: one PE.
-  constexpr void AddGroup(const std::uint16_t* x, const std::uint16_t* w) {
-    std::int32_t e[kDotWidth];
-    std::uint32_t p[kDotWidth];
-    std::int32_t top = exp;
-    for (int i = 0; i < kDotWidth; ++i) {
+  // Adds the dot product of `width` bf16 pairs, at most kMaxDotWidth: one PE.
+  constexpr void AddGroup(const std::uint16_t* x, const std::uint16_t* w, int width) {
+    std::int32_t e[kMaxDotWidth] = {};
+    std::uint32_t p[kMaxDotWidth] = {};
+    std::int32_t group_exp = 0;
+    for (int i = 0; i < width; ++i) {
       const std::uint32_t xf = x[i] >> 7 & 0xff, wf = w[i] >> 7 & 0xff;
       const std::uint32_t xm = (x[i] & 0x7fu) | (xf ? 0x80u : 0u);
       const std::uint32_t wm = (w[i] & 0x7fu) | (wf ? 0x80u : 0u);
@@ -77,15 +78,16 @@ struct ColumnSum {
       }
       p[i] = xm * wm;
       e[i] = p[i] ? static_cast<std::int32_t>((xf ? xf : 1) + (wf ? wf : 1)) : 0;
-      if (e[i] > top) top = e[i];
+      if (e[i] > group_exp) group_exp = e[i];
     }
-    std::int64_t next = Sra(sum, top - exp);
-    for (int i = 0; i < kDotWidth; ++i) {
-      const int d = top - e[i];
+    std::int64_t group = 0;
+    for (int i = 0; i < width; ++i) {
+      const int d = group_exp - e[i];
       const auto mag = d > 31 ? 0 : static_cast<std::int64_t>((std::uint64_t{p[i]} << kFracBits) >> d);
-      next += (x[i] ^ w[i]) & 0x8000 ? -mag : mag;
+      group += (x[i] ^ w[i]) & 0x8000 ? -mag : mag;
     }
-    sum = next;
+    const std::int32_t top = group_exp > exp ? group_exp : exp;
+    sum = Sra(sum, top - exp) + Sra(group, top - group_exp);
     exp = top;
   }
 
@@ -123,7 +125,7 @@ struct ColumnSum {
     return RoundToFp32(sign, big_exp, static_cast<std::uint64_t>(sign ? -total : total));
   }
 
-  // The foot for integers: the sum of products with equal exponents, moved up by bytes.
+  // The foot for integers: products with e = 2 (both operands subnormal patterns, that is integers), moved up by bytes.
   constexpr std::uint32_t FinishInt(bool accumulate, std::uint32_t psum, int shift_bytes) const {
     const auto value = static_cast<std::uint32_t>(sum >> kFracBits);
     return (value << (8 * shift_bytes)) + (accumulate ? psum : 0);
@@ -165,11 +167,11 @@ struct ColumnSum {
   }
 };
 
-// One column: rows (a multiple of kDotWidth) of bf16 patterns, rounded into fp32.
-constexpr std::uint32_t ColumnDot(const std::uint16_t* x, const std::uint16_t* w, int rows, bool accumulate,
+// One column: rows (a multiple of the PE's width) of bf16 patterns, rounded into fp32.
+constexpr std::uint32_t ColumnDot(const std::uint16_t* x, const std::uint16_t* w, int rows, int width, bool accumulate,
                                   std::uint32_t psum) {
   ColumnSum c;
-  for (int r = 0; r < rows; r += kDotWidth) c.AddGroup(x + r, w + r);
+  for (int r = 0; r < rows; r += width) c.AddGroup(x + r, w + r, width);
   return c.Finish(accumulate, psum);
 }
 

@@ -305,6 +305,7 @@ class Core final : public VerilatedDevice {
       if (address == at + isa::kCsrQueueBaseLo) ring.base = (ring.base & ~0xffffffffull) | value;
       if (address == at + isa::kCsrQueueBaseHi) ring.base = (ring.base & 0xffffffffull) | std::uint64_t{value} << 32;
       if (address == at + isa::kCsrQueueSize) ring.size = value;
+      if (address == at + isa::kCsrQueueTail) ring.tail = value;
     }
     if (!model_) return;
     auto& limits = model_->limits();
@@ -373,7 +374,7 @@ class Core final : public VerilatedDevice {
       for (std::uint32_t b = std::max(at, begin); b < std::min(at + unit, end); ++b) {
         const auto r = static_cast<std::uint8_t>(rtl >> (8 * (b - at))), m = model[b];
         // Bytes between the instruction's own may belong to one that still runs.
-        if (r == m || (where && !Writes(*where, space, part, b))) continue;
+        if (r == m || (where && (!Writes(*where, space, part, b) || Overtaken(*where, space, part, b)))) continue;
         throw Mismatch(fmt::format("{}: {} partition (lane) {}, byte {} of word at offset 0x{:x}: RTL 0x{:0{}x}, "
                                    "model 0x{:0{}x}",
                                    context, space == isa::Space::kPsum ? "PSUM" : "SBUF", part, b - at, at, rtl,
@@ -394,12 +395,29 @@ class Core final : public VerilatedDevice {
     }
   }
 
+  // True if an instruction behind this one writes the byte too. It may have done so already, as an instruction retires
+  // late when the semaphore port is taken; then the byte is looked at when that one retires.
+  bool Overtaken(const Where& w, isa::Space space, std::uint32_t part, std::uint32_t byte) const {
+    constexpr std::uint32_t kInside = 4;  // instructions of a queue on their way
+    const auto& ring = rings_[static_cast<std::size_t>(w.queue)];
+    for (std::uint32_t i = w.index + 1; i < w.index + kInside && i != ring.tail; ++i) {
+      isa::Encoded encoded;
+      std::memcpy(encoded.data(), dram_.data() + (ring.base + isa::kInstrBytes * (i % ring.size) - dram_base()),
+                  encoded.size());
+      if (Writes({w.queue, i, &encoded}, space, part, byte)) return true;
+    }
+    return false;
+  }
+
   // True if the instruction writes that very byte.
-  static bool Writes(const Where& w, isa::Space space, std::uint32_t part, std::uint32_t byte) {
+  bool Writes(const Where& w, isa::Space space, std::uint32_t part, std::uint32_t byte) const {
     if (w.queue == isa::Queue::kDma0 || w.queue == isa::Queue::kDma1) {
       return WritesBus(w, (std::uint64_t{1} << 44) | (std::uint64_t{part} << isa::kPartitionPitchLog2) | byte);
     }
     const auto i = isa::DecodeEngineInstr(*w.encoded);
+    // Tiles side by side write the same partitions each in its part of the array.
+    const bool matmul = i.opcode == static_cast<std::uint8_t>(isa::Op::kMatmul);
+    if (matmul) part %= config().rows >> i.tiles;
     if (static_cast<isa::Space>(i.space_d) != space || part < i.part_d || part >= std::uint32_t{i.part_d} + i.parts_d) {
       return false;
     }
@@ -436,6 +454,7 @@ class Core final : public VerilatedDevice {
   struct Ring {
     std::uint64_t base = 0;
     std::uint32_t size = 1;
+    std::uint32_t tail = 0;
   };
 
   const VerilatedOptions verilated_;

@@ -34,7 +34,10 @@ TEST_CASE("sixteen columns at once have the bits of sixteen single columns", "[c
   const int temper = GENERATE(0, 1, 2, 3);
   Patterns draw{std::mt19937(7u + temper), temper};
   for (int trial = 0; trial < 3000; ++trial) {
-    const int rows = static_cast<int>(1 + draw.random() % 32) * kDotWidth;
+    const int width = 8 << draw.random() % 3;
+    const int lead = static_cast<int>(draw.random() % static_cast<unsigned>(width));
+    const int rows = static_cast<int>(1 + draw.random() % 128);
+    const BlockShape shape = {rows, lead, width};
     std::vector<std::uint16_t> x(rows * kBlockLanes), w(rows);
     for (auto& e : x) e = draw();
     for (auto& e : w) e = draw();
@@ -53,7 +56,7 @@ TEST_CASE("sixteen columns at once have the bits of sixteen single columns", "[c
     }
     REQUIRE(special == 0);
     BlockSums sums;
-    SumBlock(block.data(), column.data(), rows / kDotWidth, &sums);
+    SumBlock(block.data(), column.data(), shape, &sums);
     const bool accumulate = trial % 2 == 0;
     std::uint32_t psum[kBlockLanes], old[kBlockLanes];
     for (auto& p : psum) {
@@ -75,11 +78,11 @@ TEST_CASE("sixteen columns at once have the bits of sixteen single columns", "[c
       std::vector<std::uint8_t> words(2 * stride + 1, 0xa5);
       for (int m = 0; m < 2; ++m) std::memcpy(&words[1 + m * stride], old, sizeof old);
       std::uint32_t reported[2] = {~0u, ~0u};
-      kernel.run({decoded.data(), rows / kDotWidth, both.data(), column.size(), 2, accumulate,
+      kernel.run({decoded.data(), shape, both.data(), column.size(), 2, accumulate,
                   &words[1], stride, reported});
       for (int m = 0; m < 2; ++m) {
         BlockSums turned;
-        SumBlock(block.data(), &both[m * column.size()], rows / kDotWidth, &turned);
+        SumBlock(block.data(), &both[m * column.size()], shape, &turned);
         std::uint32_t expected[kBlockLanes], got[kBlockLanes];
         std::copy_n(old, kBlockLanes, expected);
         REQUIRE(reported[m] == FinishBlock(&turned, accumulate, expected));
@@ -91,10 +94,13 @@ TEST_CASE("sixteen columns at once have the bits of sixteen single columns", "[c
     }
     for (int n = 0; n < kBlockLanes; ++n) {
       ColumnSum one;
-      for (int r = 0; r < rows; r += kDotWidth) {
-        std::uint16_t group[kDotWidth];
-        for (int g = 0; g < kDotWidth; ++g) group[g] = x[(r + g) * kBlockLanes + n];
-        one.AddGroup(group, &w[r]);
+      for (int r = -lead; r < rows; r += width) {
+        std::uint16_t gx[kMaxDotWidth] = {}, gw[kMaxDotWidth] = {};
+        for (int g = std::max(0, -r); g < std::min(width, rows - r); ++g) {
+          gx[g] = x[(r + g) * kBlockLanes + n];
+          gw[g] = w[r + g];
+        }
+        one.AddGroup(gx, gw, width);
       }
       REQUIRE(one.sum == sums.sum[n]);
       REQUIRE(one.exp == sums.exp[n]);

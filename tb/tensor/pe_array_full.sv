@@ -7,15 +7,20 @@ module pe_array_full #(
   input  logic               clk_i,
   input  logic               rst_ni,
   input  logic               w_valid_i,
-  input  logic [Rows*16-1:0] w_i,
+  input  logic [Rows*17-1:0] w_i,
+  input  logic               w_nan_i,
   input  logic               swap_i,
   input  logic               x_valid_i,
-  input  logic [Rows*16-1:0] x_i,
+  input  logic [Rows*17-1:0] x_i,
+  input  logic               x_nan_i,
+  input  logic               int_i,
+  input  logic [1:0]         shift_i,
   input  logic               acc_i,
   input  logic [Rows*32-1:0] psum_i,
   output logic [Rows*32-1:0] res_o
 );
   pe_array #(.Rows(Rows)) u_array (
-    .clk_i, .rst_ni, .w_valid_i, .w_i, .swap_i, .x_valid_i, .x_i, .acc_i, .psum_i, .res_o
+    .clk_i, .rst_ni, .w_valid_i, .w_i, .w_nan_i, .swap_i, .x_valid_i, .x_i, .x_nan_i, .int_i, .shift_i, .acc_i,
+    .psum_i, .res_o
   );
 endmodule

@@ -11,20 +11,20 @@
 #include "Vpe_array.h"
 #include "sim/model/column_sum.hpp"
 #include "tb/support/clocked.hpp"
+#include "tb/tensor/array_port.hpp"
 
 namespace {
 
 using dither::model::ColumnDot;
 
-constexpr int kRows = sizeof(Vpe_array::x_i) / 2;
+using dither::tb::PutOperands;
+
 constexpr int kCols = sizeof(Vpe_array::res_o) / 4;
-constexpr int kRowGroups = kRows / dither::model::kDotWidth;
-constexpr int kColGroups = kCols / 8;
-constexpr int kArrayLatency = kRowGroups + kColGroups + 1;
+constexpr int kRows = kCols;
+constexpr int kWidth = dither::model::DotWidth(kRows);
+constexpr int kArrayLatency = dither::tb::ArrayLatency(kRows, kCols);
 
 using Row16 = std::vector<std::uint16_t>;
-
-void Put16(void* port, const Row16& v) { std::memcpy(port, v.data(), v.size() * 2); }
 
 // Operands of one test: how wild they are is a dimension of the generator.
 std::uint16_t RandomOperand(std::mt19937& rng, int kind) {
@@ -38,13 +38,17 @@ std::uint16_t RandomOperand(std::mt19937& rng, int kind) {
       constexpr std::uint16_t kCorner[] = {0, 0, 0x0001, 0x007f, 0x0080, 0x3f80, 0x3f81, 0x2f80, 0x7f7f, 0x7f80};
       return static_cast<std::uint16_t>((rng() & 0x8000) | kCorner[rng() % (rng() % 4 ? 8 : 10)]);
     }
-    default: return static_cast<std::uint16_t>((rng() & 0x8000) | 0x7f7f);            // largest finite: cancellation, overflow
+    case 5: return static_cast<std::uint16_t>((rng() & 0x8000) | 0x7f7f);  // largest finite: cancellation, overflow
+    case 6: return static_cast<std::uint16_t>((rng() & 0x8000) | rng() % 256);  // integers: subnormal patterns
+    default: return static_cast<std::uint16_t>(rng() % 64 ? sign_man | (125 + rng() % 4) << 7 : rng());  // a NaN now and then
   }
 }
 
 struct Column {
   std::uint64_t cycle;  // at which it entered (a = 0)
   bool acc;
+  bool integer;
+  int shift;  // bytes, of an integer
   std::vector<std::uint32_t> psum, expected;
 };
 
@@ -52,12 +56,12 @@ struct Column {
 
 TEST_CASE("every column sum equals the model while tiles swap without a gap", "[pe_array][random]") {
   const auto seed = GENERATE(range(1u, 4u));
-  const auto kind = GENERATE(0, 1, 2, 3, 4, 5);
+  const auto kind = GENERATE(0, 1, 2, 3, 4, 5, 6, 7);
   const auto gap = GENERATE(0, 40);  // percent of cycles without a moving column
   CAPTURE(seed, kind, gap);
   std::mt19937 rng(seed * 97 + kind);
   dither::tb::Clocked<Vpe_array> dut(seed);
-  dut->w_valid_i = dut->swap_i = dut->x_valid_i = dut->acc_i = 0;
+  dut->w_valid_i = dut->swap_i = dut->x_valid_i = dut->acc_i = dut->int_i = 0;
 
   std::vector<Row16> next(kCols, Row16(kRows)), active;  // [column][row]
   std::deque<Column> flight;
@@ -90,7 +94,13 @@ TEST_CASE("every column sum equals the model while tiles swap without a gap", "[
   while (tile < tiles) {
     // PSUM words arrive when their column is ArrayLatency+2 old.
     dut->acc_i = 0;
+    dut->int_i = static_cast<bool>(rng() & 1);  // what no column uses may be anything
+    dut->shift_i = rng() % 4;
     for (const auto& c : flight) {
+      if (c.cycle + kArrayLatency == dut.cycle()) {
+        dut->int_i = c.integer;
+        dut->shift_i = static_cast<std::uint8_t>(c.shift);
+      }
       if (c.cycle + kArrayLatency + 2 == dut.cycle()) {
         dut->acc_i = c.acc;
         std::memcpy(&dut->psum_i, c.psum.data(), 4 * kCols);
@@ -99,7 +109,7 @@ TEST_CASE("every column sum equals the model while tiles swap without a gap", "[
     // Weights: one column a cycle, the last array column first.
     dut->w_valid_i = load < kCols;
     if (load < kCols) {
-      Put16(&dut->w_i, next[kCols - 1 - load]);
+      dut->w_nan_i = PutOperands(&dut->w_i, next[kCols - 1 - load]);
       ++load;
     }
     // Moving columns of the active tile.
@@ -107,12 +117,22 @@ TEST_CASE("every column sum equals the model while tiles swap without a gap", "[
     if (moved < moving && static_cast<int>(rng() % 100) >= gap) {
       Row16 x(kRows);
       for (auto& v : x) v = RandomOperand(rng, kind);
-      Put16(&dut->x_i, x);
+      dut->x_nan_i = PutOperands(&dut->x_i, x);
       dut->x_valid_i = 1;
-      Column c{dut.cycle(), (rng() & 1) != 0, std::vector<std::uint32_t>(kCols), std::vector<std::uint32_t>(kCols)};
+      Column c{dut.cycle(), (rng() & 1) != 0, kind == 6 && rng() % 4 != 0, static_cast<int>(rng() % 4),
+               std::vector<std::uint32_t>(kCols), std::vector<std::uint32_t>(kCols)};
       for (int j = 0; j < kCols; ++j) {
         c.psum[j] = rng() % 3 ? (rng() & 0x807fffff) | ((rng() % 40 + 107) << 23) : rng();
-        c.expected[j] = ColumnDot(x.data(), active[static_cast<std::size_t>(j)].data(), kRows, c.acc, c.psum[j]);
+        const Row16& w = active[static_cast<std::size_t>(j)];
+        c.expected[j] = ColumnDot(x.data(), w.data(), kRows, kWidth, c.acc, c.psum[j]);
+        if (!c.integer) continue;
+        // Plain integer arithmetic is the referee here, not the column's formula.
+        std::uint32_t sum = 0;
+        for (int r = 0; r < kRows; ++r) {
+          const std::uint32_t product = std::uint32_t{x[r] & 0x7fffu} * (w[r] & 0x7fffu);
+          sum += (x[r] ^ w[r]) & 0x8000 ? 0 - product : product;
+        }
+        c.expected[j] = (sum << (8 * c.shift)) + (c.acc ? c.psum[j] : 0);
       }
       flight.push_back(c);
       ++moved;
@@ -138,26 +158,26 @@ TEST_CASE("every column sum equals the model while tiles swap without a gap", "[
   REQUIRE(checked > 50 * kCols);
 }
 
-TEST_CASE("an exact tie plus one bit far below it rounds up", "[pe_array][directed]") {
-  // 15 products of 57600 and one of 32832 * 2^-20: bit 9 of the sum (half a unit of the result) and bit 0, which lies
-  // below the foot's 32-bit significand. An 8-row column can't reach the leading bit that this takes.
-  if (kRows < 16) {
-    SUCCEED("needs 16 rows");
+TEST_CASE("a bit below the foot's significand turns a tie into rounding up", "[pe_array][directed]") {
+  // 31 products of 57600 and one of 33003 * 2^-19, of which 257 / 2^12 is kept: the sum 6975 * 2^20 + 257 has half a
+  // unit of the result in bit 8 and, below the foot's 32 bits, bit 0. Fewer than 32 rows can't reach its leading bit.
+  if (kRows < 32) {
+    SUCCEED("needs 32 rows");
     return;
   }
   Row16 x(kRows, 0), w(kRows, 0);
-  for (int i = 0; i < 15; ++i) x[i] = w[i] = 0x3ff0;  // 240 * 2^-7
-  x[15] = 117 << 7 | 0x2b;                             // 171 * 2^-17
-  w[15] = 117 << 7 | 0x40;                             // 192 * 2^-17
-  const double exact = (15 * 57600 + 32832 * std::ldexp(1.0, -20)) * std::ldexp(1.0, -14);
-  const auto expected = std::bit_cast<std::uint32_t>(static_cast<float>(exact));
-  REQUIRE(ColumnDot(x.data(), w.data(), kRows, false, 0) == expected);
+  for (int i = 0; i < 31; ++i) x[i] = w[i] = 0x3ff0;  // 240 * 2^-7
+  x[31] = 117 << 7 | (171 & 0x7f);
+  w[31] = 118 << 7 | (193 & 0x7f);
+  const double rounded = std::ldexp(6975.0 * (1 << 20) + 512, -26);
+  const auto expected = std::bit_cast<std::uint32_t>(static_cast<float>(rounded));
+  REQUIRE(ColumnDot(x.data(), w.data(), kRows, kWidth, false, 0) == expected);
 
   dither::tb::Clocked<Vpe_array> dut(1);
-  dut->w_valid_i = dut->swap_i = dut->x_valid_i = dut->acc_i = 0;
+  dut->w_valid_i = dut->swap_i = dut->x_valid_i = dut->acc_i = dut->int_i = 0;
   for (int c = 0; c < kCols; ++c) {
     dut->w_valid_i = 1;
-    Put16(&dut->w_i, w);
+    dut->w_nan_i = PutOperands(&dut->w_i, w);
     dut.Step();
   }
   dut->w_valid_i = 0;
@@ -165,7 +185,7 @@ TEST_CASE("an exact tie plus one bit far below it rounds up", "[pe_array][direct
   dut.Step();
   dut->swap_i = 0;
   dut->x_valid_i = 1;
-  Put16(&dut->x_i, x);
+  dut->x_nan_i = PutOperands(&dut->x_i, x);
   dut.Step();
   dut->x_valid_i = 0;
   dut.Run(kArrayLatency + 4);
