@@ -204,8 +204,10 @@ TEST_CASE("a matmul of formats that don't go together stops precisely and change
           "[array]") {
   auto device = tb::MakeDevice(tb::Options("nano"));
   ProgramBuilder b(device->config());
-  const Tensor w = b.Sbuf("w", Dtype::kBf16, {8, 8}), x = b.Sbuf("x", Dtype::kBf16, {8, 16});
-  const Tensor c = b.PsumBank("c", 0, Dtype::kFp32, {8, 16});
+  const std::uint32_t rows = device->config().rows;
+  const Tensor w = b.Sbuf("w", Dtype::kBf16, {rows, rows});
+  const Tensor x = b.Sbuf("x", Dtype::kBf16, {rows, 16});
+  const Tensor c = b.PsumBank("c", 0, Dtype::kFp32, {rows, 16});
   b.Matmul(c, w, x);
   const isa::Encoded good = b.program()[Queue::kTensor][0];
   Fill(*device, w, [] { return 1.0f; });
@@ -225,9 +227,9 @@ TEST_CASE("a matmul of formats that don't go together stops precisely and change
       {"a piece that bf16 lacks", [](isa::EngineInstr& i) { i.piece_1 = 1; }, Err::kBadDtype, 2},
       {"the fourth piece of fp32",
        [](isa::EngineInstr& i) { i.dtype_0 = 1, i.piece_0 = 3; }, Err::kBadDtype, 1},
-      {"K over half the array in two tiles", [](isa::EngineInstr& i) { i.tiles = 1, i.parts_d = 4; },
+      {"K over half the array in two tiles", [](isa::EngineInstr& i) { i.tiles = 1, i.parts_d /= 2; },
        Err::kBadPartition, 1},
-      {"M over half the array in two tiles", [](isa::EngineInstr& i) { i.tiles = 1, i.parts = 4; },
+      {"M over half the array in two tiles", [](isa::EngineInstr& i) { i.tiles = 1, i.parts /= 2; },
        Err::kBadPartition, 0},
       {"eight tiles", [](isa::EngineInstr& i) { i.tiles = 3; }, Err::kBadFunc, 0},
   };
@@ -235,7 +237,7 @@ TEST_CASE("a matmul of formats that don't go together stops precisely and change
     INFO(bad.what);
     isa::EngineInstr i = isa::DecodeEngineInstr(good);
     bad.change(i);
-    for (std::uint32_t p = 0; p < 8; ++p) {
+    for (std::uint32_t p = 0; p < rows; ++p) {
       const std::vector<std::uint32_t> old(16, 0x12345678);
       device->WritePsum(p, 0, std::as_bytes(std::span(old)));
     }
@@ -253,7 +255,7 @@ TEST_CASE("a matmul of formats that don't go together stops precisely and change
       CHECK(record.cause == bad.err);
       CHECK(record.operand == bad.operand);
     }
-    CHECK(Words(*device, c) == std::vector<std::uint32_t>(8 * 16, 0x12345678));
+    CHECK(Words(*device, c) == std::vector<std::uint32_t>(rows * 16, 0x12345678));
     device->ResetQueues();
   }
 }
