@@ -48,6 +48,7 @@ $(eval $(call rtl_test,pe_array-8-structure,pe_array,tb/tensor/pe_array_test.cpp
 $(eval $(call rtl_test,pe_array-32-structure,pe_array,tb/tensor/pe_array_test.cpp,-GRows=32 +define+YOSYS,))
 $(eval $(call rtl_test,tensor_engine-8,tensor_engine,tb/tensor/tensor_engine_test.cpp,-GRows=8,))
 $(eval $(call rtl_test,tensor_engine-16,tensor_engine,tb/tensor/tensor_engine_test.cpp,-GRows=16,))
+$(eval $(call rtl_test,nonfinite,nonfinite,tb/tensor/nonfinite_test.cpp,-GRows=128 -GCountW=10,))
 $(eval $(call rtl_test,vector_engine,vector_engine,tb/vector/vector_engine_test.cpp,-GRows=8,))
 $(eval $(call rtl_test,scalar_engine,scalar_engine,tb/scalar/scalar_engine_test.cpp,-GRows=8,))
 $(eval $(call rtl_test,dma-128,dma_tb,tb/dma/dma_test.cpp,-GAxiBits=128,tb/dma/dma_tb.sv))

@@ -84,6 +84,10 @@ module dither_core #(
   logic [48*Queues-1:0]  err_addr;
   logic [31:0]           watchdog;
   logic [3:0]            conflicts;
+  logic [1:0]            psum_write;
+  logic [5:0]            psum_bank;
+  logic                  nonfinite_valid;
+  logic [31:0]           nonfinite_count;
   logic                  rng_scalar, rng_we;
   logic [6:0]            rng_lane;
   logic [31:0]           rng_wdata, rng_vector_rdata, rng_scalar_rdata;
@@ -106,6 +110,8 @@ module dither_core #(
     .instr_valid_o(instr_valid), .instr_ready_i(instr_ready), .instr_o(instr), .done_i(done), .err_i(err),
     .err_cause_i(err_cause), .err_addr_i(err_addr), .busy_i(busy), .stall_i(stall), .work_i(work),
     .conflicts_i(conflicts_q), .watchdog_o(watchdog),
+    .psum_write_i(psum_write), .psum_bank_i(psum_bank),
+    .nonfinite_valid_i(nonfinite_valid), .nonfinite_count_i(nonfinite_count),
     .rng_scalar_o(rng_scalar), .rng_lane_o(rng_lane), .rng_we_o(rng_we), .rng_wdata_o(rng_wdata),
     .rng_vector_rdata_i(rng_vector_rdata), .rng_scalar_rdata_i(rng_scalar_rdata),
     .retire_valid_o, .retire_index_o
@@ -167,10 +173,14 @@ module dither_core #(
     .se_w_gnt_o(p_se_w_gnt)
   );
 
+  assign psum_write = {p_se_w_req && p_se_w_gnt, p_ve_w_req && p_ve_w_gnt};
+  assign psum_bank  = {p_se_w_addr[11:9], p_ve_w_addr[11:9]};
+
   tensor_engine #(.Rows(Rows), .SbufBytes(SbufBytes)) u_tensor (
     .clk_i, .rst_ni,
     .instr_valid_i(instr_valid[Tensor]), .instr_i(instr[512*Tensor +: 512]), .instr_ready_o(instr_ready[Tensor]),
     .done_o(done[Tensor]), .busy_o(busy[Tensor]), .stall_o(stall[Tensor]), .work_o(work[8*Tensor +: 8]),
+    .nonfinite_valid_o(nonfinite_valid), .nonfinite_count_o(nonfinite_count),
     .te_x_req_o(te_x_req), .te_x_addr_o(te_x_addr), .te_x_gnt_i(te_x_gnt), .te_x_data_i(te_x_data),
     .te_w_req_o(te_w_req), .te_w_addr_o(te_w_addr), .te_w_gnt_i(te_w_gnt), .te_w_data_i(te_w_data),
     .te_r_req_o(p_te_r_req), .te_r_addr_o(p_te_r_addr), .te_r_data_i(p_te_r_data),

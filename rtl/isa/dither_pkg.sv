@@ -122,6 +122,7 @@ package dither_pkg;
   localparam logic [7:0] ErrAxiWrite = 8'd14;  // SLVERR or DECERR for a write; ERR_ADDR is the burst's address
   localparam logic [7:0] ErrAxiFetch = 8'd15;  // ERR_ADDR is the burst's address
   localparam logic [7:0] ErrWatchdog = 8'd16;  // semaphore not reached, or memory silent, for WATCHDOG cycles
+  localparam logic [7:0] ErrPsumUnwritten = 8'd17;  // checked last, when the wait has been met; ERR_ADDR is the first byte of the lowest such bank, in the partition
 
   // The engine layout, most significant field first.
   typedef struct packed {
@@ -136,7 +137,8 @@ package dither_pkg;
     logic [23:0] off_0;  // 160: byte offset of source 0
     logic [7:0] rsv3;  // 152: reserved, zero
     logic [23:0] off_d;  // 128: byte offset of the destination in its partitions
-    logic [1:0] rsv2;  // 126: reserved, zero
+    logic count_nf;  // 127: matmul: count the fp32 words written that are infinite or NaN in NONFINITE_COUNT
+    logic rsv2;  // 126: reserved, zero
     logic [1:0] tiles;  // 124: matmul: log2 of the tiles side by side (1, 2 or 4), each in its part of rows and columns
     logic [1:0] piece_1;  // 122: the same for src1; transpose: byte of the element, 0 the lowest
     logic [1:0] piece_0;  // 120: matmul: piece of src0's significand, 0 the highest (fp16 has 2, fp32 has 3, others 1)
@@ -170,7 +172,7 @@ package dither_pkg;
     logic [7:0] opcode;  // 0: Op
   } instr_t;
   localparam logic [511:0] EngineReserved =
-    512'h000000000000000000000000000000000000000000000000000000000000000000000000ff000000ff000000ff000000c0000000000000008000000000800000;
+    512'h000000000000000000000000000000000000000000000000000000000000000000000000ff000000ff000000ff00000040000000000000008000000000800000;
 
   // The dma layout, most significant field first.
   typedef struct packed {
@@ -210,6 +212,9 @@ package dither_pkg;
   localparam logic [15:0] CsrDramBaseHi = 16'h0024;  // rw
   localparam logic [15:0] CsrDramLimitLo = 16'h0028;  // rw
   localparam logic [15:0] CsrDramLimitHi = 16'h002c;  // rw
+  localparam logic [15:0] CsrNonfiniteCount = 16'h0030;  // rw
+  localparam logic [15:0] CsrNonfiniteIndex = 16'h0034;  // ro
+  localparam logic [15:0] CsrNonfiniteFirst = 16'h0038;  // ro
   localparam logic [15:0] CsrQueueBase = 16'h0100;  // one block per queue
   localparam int unsigned CsrQueueStride = 64;
   localparam logic [15:0] CsrQueueBaseLo = 16'h0000;  // offset, rw

@@ -4,6 +4,7 @@
 //
 // Timing  done_o is held until clear_i; 4 + operands * used dimensions cycles at most 16 (engines);
 //         a DMA side in SBUF takes its dimensions twice: partitions, then bytes. One multiplier.
+//         A matmul with strides over a PSUM bank may take longer (bank_set.sv).
 // Model   sim/model/check.hpp        Test  tb/sequencer/instr_check_test.cpp
 `default_nettype none
 `include "chk.svh"
@@ -22,7 +23,8 @@ module instr_check #(
   output logic         done_o,         // the result below stands
   output logic [7:0]   err_o,          // dither_pkg::Err*, ErrNone if every check passed
   output logic [1:0]   operand_o,
-  output logic [47:0]  addr_o
+  output logic [47:0]  addr_o,
+  output logic [7:0]   banks_o         // with ErrNone: PSUM banks that a matmul writes
 );
   // Strides: 16 bits of elements or 32 bits of bytes. Sums: four products, scaled by the element
   // size, and the base: below 2^37 for engines, below 2^50 for DMA; one sign bit more.
@@ -39,7 +41,8 @@ module instr_check #(
   assign d = instr_i;
   assign unused_fields = ^{e, d};
 
-  localparam logic [1:0] StIdle = 2'd0, StRun = 2'd1, StDone = 2'd2;
+  localparam logic [1:0] StIdle = 2'd0, StRun = 2'd1, StDone = 2'd2, StBanks = 2'd3;
+  logic banks_done;               // banks_o stands
 
   // Result of checks 1 to 9 (DMA: without the partition extents and what follows them).
   logic [7:0]  stat_err;
@@ -453,11 +456,13 @@ module instr_check #(
       valid2_q <= valid1_q && last1_q;
       if (item_last_dim) items_q[item] <= 1'b0;
       if (valid2_q && (fail2 || final2_q || (mis_q && no_addr2 && item1_q[1]))) begin
-        state_q  <= StDone;
+        state_q  <= fail2 || banks_done ? StDone : StBanks;
         valid1_q <= 1'b0;
         valid2_q <= 1'b0;
         items_q  <= 4'b0000;
       end
+    end else if (state_q == StBanks) begin
+      if (banks_done) state_q <= StDone;
     end
   end
 
@@ -496,6 +501,37 @@ module instr_check #(
     end
   end
   assign done_o = state_q == StDone;
+
+  // The banks of a matmul's destination, item 0, from the products that its range needs anyway.
+  if (Queue == 32'(dither_pkg::QueueTensor)) begin : gen_banks
+    logic [7:0] set_banks;
+    logic [1:0] dim1_q;
+    logic       matmul_q;
+    always_ff @(posedge clk_i) begin
+      dim1_q <= dim_q;
+      if (valid_i && state_q == StIdle) matmul_q <= !stat_nop;
+    end
+    bank_set u_banks (
+      .clk_i,
+      .rst_ni,
+      .load_i       (valid_i && state_q == StIdle && stat_err == dither_pkg::ErrNone && !stat_nop),
+      .clear_i,
+      .off_i        (e.off_d[13:2]),
+      .size_i       (e.size),
+      .str_i        (e.str_d),
+      .prod_valid_i (valid1_q && item1_q == 2'd0),
+      .prod_dim_i   (dim1_q),
+      .prod_minus_i (prod_q[ProdW-1]),
+      .prod_i       (prod_q[11:0]),
+      .start_i      (state_q == StRun && valid2_q && item2_q == 2'd0 && !fail2),
+      .done_o       (banks_done),
+      .banks_o      (set_banks)
+    );
+    assign banks_o = matmul_q ? set_banks : '0;
+  end else begin : gen_no_banks
+    assign banks_done = 1'b1;
+    assign banks_o    = '0;
+  end
 
   // An instruction stays until it is cleared.
   `CHK(ValidHeld_A, !$past(rst_ni) || !$past(valid_i && !clear_i) || valid_i)

@@ -25,6 +25,8 @@ module tensor_engine #(
   output logic               busy_o,
   output logic               stall_o,
   output logic [7:0]         work_o,
+  output logic               nonfinite_valid_o,  // four cycles after done_o of an instruction that counted some
+  output logic [31:0]        nonfinite_count_o,
   // SBUF
   output logic               te_x_req_o,
   output logic [WordW-1:0]   te_x_addr_o,
@@ -456,6 +458,24 @@ module tensor_engine #(
     if (done_o) cols_q <= {18'b0, cols_q[18*MaxInside-1:18]};
     if (x_take) cols_q[18*2'(issued_q - 3'(done_o)) +: 18] <= {w_q.tiles, w_q.part_d, w_q.parts_d};
   end
+
+  // Which of them count infinite and NaN words; integers and bits have none.
+  logic [MaxInside-1:0] count_nf_q;
+  always_ff @(posedge clk_i) begin
+    if (done_o) count_nf_q <= {1'b0, count_nf_q[MaxInside-1:1]};
+    if (x_take) count_nf_q[2'(issued_q - 3'(done_o))] <= w_q.count_nf && w_q.dtype_d == dither_pkg::DtypeFp32
+                                                   && !w_transpose_q;
+  end
+  nonfinite #(.Rows(Rows)) u_nonfinite (
+    .clk_i,
+    .rst_ni,
+    .valid_i (te_w_psum_req_o && count_nf_q[0]),
+    .last_i  (done_o),
+    .lanes_i (te_w_psum_lanes_o),
+    .data_i  (te_w_psum_data_o),
+    .valid_o (nonfinite_valid_o),
+    .count_o (nonfinite_count_o)
+  );
 
   assign busy_o  = inside_q != '0;
   assign stall_o = x_go && !x_ready;

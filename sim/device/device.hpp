@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "sim/isa/isa.hpp"
+#include "sim/model/nonfinite.hpp"
 #include "sim/program/program.hpp"
 
 namespace dither {
@@ -152,6 +153,9 @@ class Device {
   void SetDramWindow(std::uint64_t base, std::uint64_t limit);
   DeviceCounters Counters();
   void ClearCounters();
+  // What matmuls with count_nf wrote since ClearNonfinite(): words that are infinite or NaN.
+  NonfiniteRegisters Nonfinite();
+  void ClearNonfinite() { WriteCsr(isa::kCsrNonfiniteCount, 0); }
   std::vector<ErrorRecord> Errors();
 
   std::uint16_t ReadSemaphore(std::uint32_t sem);

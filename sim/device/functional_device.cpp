@@ -9,7 +9,7 @@ namespace {
 
 using isa::Queue;
 
-constexpr std::uint32_t kIrqBits = 0x00011f1f;  // the bits that IRQ_STATUS has
+constexpr std::uint32_t kIrqBits = 0x00031f1f;  // the bits that IRQ_STATUS has
 
 // Register address taken apart; index 0xffffffff where the address lies in no array.
 bool InArray(std::uint32_t address, std::uint32_t base, std::uint32_t count, std::uint32_t* index) {
@@ -80,6 +80,9 @@ bool FunctionalDevice::CsrRead(std::uint32_t address, std::uint32_t* value) {
     case isa::kCsrDramLimitHi:
       *value = static_cast<std::uint32_t>(limits.dram_limit >> 32);
       return true;
+    case isa::kCsrNonfiniteCount: *value = nonfinite_.count; return true;
+    case isa::kCsrNonfiniteIndex: *value = nonfinite_.index; return true;
+    case isa::kCsrNonfiniteFirst: *value = nonfinite_.first; return true;
     case isa::kCsrGlobalBase + isa::kCsrGlobalCyclesLo:
       *value = static_cast<std::uint32_t>(rounds_);
       return true;
@@ -196,6 +199,7 @@ bool FunctionalDevice::CsrWrite(std::uint32_t address, std::uint32_t value) {
     case isa::kCsrDramLimitHi:
       limits.dram_limit = SetHigh(limits.dram_limit, value, 13);
       return true;
+    case isa::kCsrNonfiniteCount: nonfinite_ = {}; return true;
     case isa::kCsrGlobalBase + isa::kCsrGlobalCounterClear:
       for (QueueRegs& q : queues_) q.work = q.retired = 0;
       rounds_ = 0;
@@ -267,6 +271,10 @@ FunctionalDevice::Step FunctionalDevice::StepQueue(Queue queue) {
   if (result.err != isa::Err::kNone) {
     Stop(queue, result);
     return Step::kMoved;
+  }
+  if (model_.counted() != 0) {
+    nonfinite_.Add(q.head, model_.counted());
+    irq_status_ |= std::uint32_t{1} << 17;
   }
   if (sig_en) {
     std::uint16_t& sem = semaphores_[low >> 16 & 63];

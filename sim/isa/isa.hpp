@@ -318,6 +318,7 @@ enum class Err : std::uint8_t {
   kAxiWrite = 14,  // SLVERR or DECERR for a write; ERR_ADDR is the burst's address
   kAxiFetch = 15,  // ERR_ADDR is the burst's address
   kWatchdog = 16,  // semaphore not reached, or memory silent, for WATCHDOG cycles
+  kPsumUnwritten = 17,  // checked last, when the wait has been met; ERR_ADDR is the first byte of the lowest such bank, in the partition
 };
 // Empty for a code that is not defined.
 constexpr std::string_view Name(Err v) {
@@ -339,10 +340,11 @@ constexpr std::string_view Name(Err v) {
     case Err::kAxiWrite: return "AXI write error";
     case Err::kAxiFetch: return "AXI error while fetching instructions";
     case Err::kWatchdog: return "watchdog: the wait was not met in time";
+    case Err::kPsumUnwritten: return "accumulate onto a PSUM bank that was never written";
   }
   return {};
 }
-inline constexpr std::array<Err, 17> kAllErr = {
+inline constexpr std::array<Err, 18> kAllErr = {
     Err::kNone,
     Err::kIllegalOpcode,
     Err::kReservedField,
@@ -360,6 +362,7 @@ inline constexpr std::array<Err, 17> kAllErr = {
     Err::kAxiWrite,
     Err::kAxiFetch,
     Err::kWatchdog,
+    Err::kPsumUnwritten,
 };
 
 // True if the engine behind the queue has the opcode.
@@ -434,6 +437,7 @@ struct EngineInstr {
   std::uint8_t piece_0{};  // matmul: piece of src0's significand, 0 the highest (fp16 has 2, fp32 has 3, others 1)
   std::uint8_t piece_1{};  // the same for src1; transpose: byte of the element, 0 the lowest
   std::uint8_t tiles{};  // matmul: log2 of the tiles side by side (1, 2 or 4), each in its part of rows and columns
+  std::uint8_t count_nf{};  // matmul: count the fp32 words written that are infinite or NaN in NONFINITE_COUNT
   std::uint32_t off_d{};  // byte offset of the destination in its partitions
   std::uint32_t off_0{};  // byte offset of source 0
   std::uint32_t off_1{};  // byte offset of source 1 (matmul, transpose: the stationary tile)
@@ -475,6 +479,7 @@ constexpr Encoded Encode(const EngineInstr& i) {
   SetBits(e, 120, 2, static_cast<std::uint64_t>(i.piece_0));
   SetBits(e, 122, 2, static_cast<std::uint64_t>(i.piece_1));
   SetBits(e, 124, 2, static_cast<std::uint64_t>(i.tiles));
+  SetBits(e, 127, 1, static_cast<std::uint64_t>(i.count_nf));
   SetBits(e, 128, 24, static_cast<std::uint64_t>(i.off_d));
   SetBits(e, 160, 24, static_cast<std::uint64_t>(i.off_0));
   SetBits(e, 192, 24, static_cast<std::uint64_t>(i.off_1));
@@ -528,6 +533,7 @@ constexpr EngineInstr DecodeEngineInstr(const Encoded& e) {
   i.piece_0 = static_cast<std::uint8_t>(GetBits(e, 120, 2));
   i.piece_1 = static_cast<std::uint8_t>(GetBits(e, 122, 2));
   i.tiles = static_cast<std::uint8_t>(GetBits(e, 124, 2));
+  i.count_nf = static_cast<std::uint8_t>(GetBits(e, 127, 1));
   i.off_d = static_cast<std::uint32_t>(GetBits(e, 128, 24));
   i.off_0 = static_cast<std::uint32_t>(GetBits(e, 160, 24));
   i.off_1 = static_cast<std::uint32_t>(GetBits(e, 192, 24));
@@ -552,7 +558,7 @@ constexpr EngineInstr DecodeEngineInstr(const Encoded& e) {
 }
 // True if a reserved bit of the engine layout is set.
 constexpr bool EngineInstrReservedSet(const Encoded& e) {
-  return GetBits(e, 23, 1) || GetBits(e, 63, 1) || GetBits(e, 126, 2) || GetBits(e, 152, 8) || GetBits(e, 184, 8) || GetBits(e, 216, 8);
+  return GetBits(e, 23, 1) || GetBits(e, 63, 1) || GetBits(e, 126, 1) || GetBits(e, 152, 8) || GetBits(e, 184, 8) || GetBits(e, 216, 8);
 }
 
 // The dma layout, decoded. Encode() and DecodeDmaInstr() are exact inverses when reserved bits are 0.
@@ -649,7 +655,7 @@ constexpr void SetImm1(EngineInstr& i, std::uint32_t v) {
 inline constexpr std::uint32_t kCsrId = 0x0000;  // ro: 0x44544852, the letters DTHR
 inline constexpr std::uint32_t kCsrVersion = 0x0004;  // ro: major in 31:16, minor in 15:0
 inline constexpr std::uint32_t kCsrConfig = 0x0008;  // ro: rows in 15:0, SBUF KiB of a partition in 31:16
-inline constexpr std::uint32_t kCsrIrqStatus = 0x0010;  // w1c: bit q: queue q retired an instruction with irq; bit 8+q: queue q stopped with an error; bit 16: a doorbell or queue set-up was refused
+inline constexpr std::uint32_t kCsrIrqStatus = 0x0010;  // w1c: bit q: queue q retired an instruction with irq; bit 8+q: queue q stopped with an error; bit 16: a doorbell or queue set-up was refused; bit 17: an instruction with count_nf wrote infinite or NaN words
 inline constexpr std::uint32_t kCsrIrqEnable = 0x0014;  // rw: interrupt = any bit of IRQ_STATUS & IRQ_ENABLE
 inline constexpr std::uint32_t kCsrWatchdog = 0x0018;  // rw: cycles a queue may wait for a semaphore or for memory; 0 switches it off
 inline constexpr std::uint32_t kCsrWatchdogReset = 0x00100000;
@@ -658,6 +664,9 @@ inline constexpr std::uint32_t kCsrDramBaseLo = 0x0020;  // rw: first DRAM byte 
 inline constexpr std::uint32_t kCsrDramBaseHi = 0x0024;  // rw: high word (12 bits used)
 inline constexpr std::uint32_t kCsrDramLimitLo = 0x0028;  // rw: first DRAM byte behind the window, low word
 inline constexpr std::uint32_t kCsrDramLimitHi = 0x002c;  // rw: high word (13 bits used)
+inline constexpr std::uint32_t kCsrNonfiniteCount = 0x0030;  // rw: infinite and NaN words written by the tensor queue's instructions with count_nf, each instruction's when it is done; stays at 2^32 - 1. Any write clears this and the two below
+inline constexpr std::uint32_t kCsrNonfiniteIndex = 0x0034;  // ro: index (HEAD count) of the first instruction that wrote one since the clear
+inline constexpr std::uint32_t kCsrNonfiniteFirst = 0x0038;  // ro: how many that instruction wrote
 inline constexpr std::uint32_t kCsrQueueBase = 0x0100;  // one block per queue
 inline constexpr std::uint32_t kCsrQueueStride = 0x40;
 inline constexpr std::uint32_t kCsrQueueBaseLo = 0x00;  // offset, rw: DRAM address of the ring, 64-byte aligned, low word

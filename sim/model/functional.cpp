@@ -2,6 +2,7 @@
 #include "sim/model/functional.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "sim/model/column_sum.hpp"
@@ -176,15 +177,32 @@ void FunctionalModel::SetScalarRounder(std::uint32_t lane, std::uint32_t state) 
   scalar_rounder_.at(lane) = LfsrRecover(state);
 }
 
-CheckResult FunctionalModel::Execute(Queue queue, const isa::Encoded& encoded) {
+CheckResult FunctionalModel::Check(Queue queue, const isa::Encoded& encoded) const {
   const CheckResult check = CheckInstruction(queue, encoded, limits_);
+  if (check.err != isa::Err::kNone || psum_written_ == 0xff) return check;
+  const Op op = static_cast<Op>(encoded[0]);
+  if ((op != Op::kMatmul && op != Op::kTranspose) || !isa::DecodeEngineInstr(encoded).acc) return {};
+  const auto unwritten =
+      static_cast<std::uint8_t>(PsumBanksWritten(queue, encoded) & ~psum_written_);
+  if (unwritten == 0) return {};
+  return {isa::Err::kPsumUnwritten, 0,
+          std::countr_zero(unwritten) * std::int64_t{isa::kPsumBankWords} * 4};
+}
+
+CheckResult FunctionalModel::Execute(Queue queue, const isa::Encoded& encoded) {
+  const CheckResult check = Check(queue, encoded);
   if (check.err != isa::Err::kNone) return check;
   const Op op = static_cast<Op>(encoded[0]);
+  counted_ = 0;
   if (op == Op::kNop) return {};
   if (IsDma(queue)) return Copy(isa::DecodeDmaInstr(encoded));
   const EngineInstr i = isa::DecodeEngineInstr(encoded);
+  // Once every bank holds something there is nothing to find out.
+  if (psum_written_ != 0xff && static_cast<Space>(i.space_d) == Space::kPsum) {
+    psum_written_ |= PsumBanksWritten(queue, encoded);
+  }
   switch (op) {
-    case Op::kMatmul: Matmul(i); break;
+    case Op::kMatmul: i.count_nf ? CountedMatmul(i) : Matmul(i); break;
     case Op::kTranspose: Transpose(i); break;
     case Op::kTensor: Tensor(i); break;
     case Op::kReduce: Reduce(i); break;
@@ -375,6 +393,38 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
       }
     }
   }
+}
+
+// The same, and counts the infinite and NaN words written. A word may be written several times, so
+// the instruction is taken apart into pieces that write none twice: rows, or single columns where a
+// row stays on one word. A matmul of several columns is the same as its pieces one after the other.
+void FunctionalModel::CountedMatmul(const EngineInstr& i) {
+  EngineInstr piece = i;
+  piece.size = {i.str_d[0] != 0 ? i.size[0] : std::uint16_t{1}, 1, 1, 1};
+  const std::int64_t bytes = isa::DtypeBytes(static_cast<Dtype>(i.dtype_0));
+  const bool counts = static_cast<Dtype>(i.dtype_d) == Dtype::kFp32;
+  std::uint64_t words = 0;
+  ForEachRow(i.size, [&](std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
+    const std::int64_t source = i.off_0 + RowOffset(i.str_0, i1, i2, i3) * bytes;
+    const std::int64_t target = i.off_d + RowOffset(i.str_d, i1, i2, i3) * 4;
+    for (std::uint32_t i0 = 0; i0 < i.size[0]; i0 += piece.size[0]) {
+      piece.off_0 = static_cast<std::uint32_t>(source + std::int64_t{i0} * i.str_0[0] * bytes);
+      piece.off_d = static_cast<std::uint32_t>(target);
+      Matmul(piece);
+      piece.reuse = 1;
+      if (!counts) continue;
+      const std::uint32_t room = config_.rows >> i.tiles;
+      for (std::uint32_t part = 0; part < config_.rows; ++part) {
+        const std::uint32_t m = part % room;  // tiles side by side
+        if (m < i.part_d || m >= std::uint32_t{i.part_d} + i.parts_d) continue;
+        const std::uint8_t* at = memory_.Psum(part) + target;
+        for (std::uint32_t n = 0; n < piece.size[0]; ++n, at += std::int64_t{i.str_d[0]} * 4) {
+          words += IsNonfinite(LoadBits(at, 4));
+        }
+      }
+    }
+  });
+  counted_ = SaturatingAdd(0, words);
 }
 
 // -------------------------------------------------------------------- vector and scalar engine
@@ -627,6 +677,18 @@ std::vector<WriteRange> WriteFootprint(Queue queue, const isa::Encoded& encoded,
     }
   });
   return ranges;
+}
+
+std::uint8_t PsumBanksWritten(Queue queue, const isa::Encoded& encoded) {
+  constexpr std::uint64_t kBankBytes = isa::kPsumBankWords * 4;
+  std::uint32_t banks = 0;
+  for (const WriteRange& range : WriteFootprint(queue, encoded, isa::kMaxRows)) {  // any number
+    if (range.memory != WriteRange::Memory::kPsum) continue;
+    for (std::uint64_t b = range.begin / kBankBytes; b * kBankBytes < range.end; ++b) {
+      banks |= 1u << b;
+    }
+  }
+  return static_cast<std::uint8_t>(banks);
 }
 
 }  // namespace dither

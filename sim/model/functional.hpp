@@ -16,6 +16,7 @@
 #include "sim/model/check.hpp"
 #include "sim/model/column_block.hpp"
 #include "sim/model/memory.hpp"
+#include "sim/model/nonfinite.hpp"
 
 namespace dither {
 
@@ -32,6 +33,8 @@ struct WriteRange {
 };
 std::vector<WriteRange> WriteFootprint(isa::Queue queue, const isa::Encoded& encoded,
                                        std::uint32_t rows);
+// PSUM banks that it writes, bit b for bank b; the instruction has passed the static checks.
+std::uint8_t PsumBanksWritten(isa::Queue queue, const isa::Encoded& encoded);
 
 class FunctionalModel {
  public:
@@ -39,6 +42,9 @@ class FunctionalModel {
 
   const isa::Config& config() const { return config_; }
 
+  // The static checks, then the one that depends on what ran before (kPsumUnwritten); for an
+  // instruction whose wait has been met.
+  CheckResult Check(isa::Queue queue, const isa::Encoded& encoded) const;
   // Checks and executes; waiting and signalling are the caller's. On an error nothing has changed.
   // Other than by static checks a copy fails where DRAM_BASE..DRAM_LIMIT is more than there is
   // (kAxiRead, kAxiWrite).
@@ -54,6 +60,13 @@ class FunctionalModel {
   // Window of DRAM that the checks allow.
   CheckLimits& limits() { return limits_; }
 
+  // PSUM banks that instructions have written since construction (the core's reset); bit b for bank
+  // b. Writing the memory through memory() doesn't count; a test that does so sets the bits itself.
+  std::uint8_t psum_written() const { return psum_written_; }
+  void SetPsumWritten(std::uint8_t banks) { psum_written_ = banks; }
+  // Words, infinite or NaN, that the last executed instruction counted: 0 without its count_nf.
+  std::uint32_t counted() const { return counted_; }
+
   // Rounder states of the vector and scalar lanes; never 0.
   std::uint32_t VectorRounder(std::uint32_t lane) const { return vector_rounder_.at(lane); }
   std::uint32_t ScalarRounder(std::uint32_t lane) const { return scalar_rounder_.at(lane); }
@@ -63,6 +76,7 @@ class FunctionalModel {
  private:
   void Matmul(const isa::EngineInstr& i);
   void Transpose(const isa::EngineInstr& i);
+  void CountedMatmul(const isa::EngineInstr& i);
   void LoadStationary(const isa::EngineInstr& i);
   void Tensor(const isa::EngineInstr& i);
   void Reduce(const isa::EngineInstr& i);
@@ -77,6 +91,8 @@ class FunctionalModel {
   CoreMemory memory_;
   DramMemory dram_;
   std::vector<std::uint32_t> vector_rounder_, scalar_rounder_;
+  std::uint8_t psum_written_ = 0;
+  std::uint32_t counted_ = 0;
 
   // The stationary tile by array column, rows in order; both forms of the same operands.
   std::vector<model::BlockOperand> stationary_;

@@ -362,6 +362,7 @@ void ProgramBuilder::Matmul(const Tensor& dst, const Tensor& stationary, const T
   i.piece_0 = piece(x, options.moving_piece);
   i.piece_1 = piece(w, options.stationary_piece);
   i.tiles = static_cast<std::uint8_t>(std::countr_zero(options.tiles));
+  i.count_nf = options.count_nonfinite;
   SetSizes(op, d, i.size);
   SetDst(op, d, i);
   SetSrc0(op, x, i);

@@ -47,6 +47,7 @@ struct Narrowing {
 struct MatmulOptions {
   bool accumulate = false;
   bool reuse = false;  // the stationary tile of the matmul before
+  bool count_nonfinite = false;  // in NONFINITE_COUNT
   // Which piece of the significands, 0 the highest: must be named where there are several (fp16
   // has 2, fp32 has 3).
   std::optional<std::uint8_t> moving_piece = {}, stationary_piece = {};

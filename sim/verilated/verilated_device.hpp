@@ -45,7 +45,7 @@ class VerilatedDevice : public Device {
  public:
   virtual std::uint64_t cycles() const = 0;  // clock cycles since construction
   virtual void SetMemoryBehaviour(const MemoryBehaviour& behaviour) = 0;
-  // Compares every SBUF and PSUM word, all of DRAM and every rounder state; throws Mismatch. Returns how many
+  // Compares every SBUF and PSUM word, all of DRAM, every rounder state and NONFINITE; throws Mismatch. Returns how many
   // bytes were compared. Only in lockstep, when the device is quiet.
   virtual std::uint64_t CompareAll() = 0;
   virtual std::uint64_t retired() const = 0;  // instructions compared so far

@@ -60,6 +60,7 @@ struct Rig {
     for (auto& byte : model.memory().sbuf) byte = static_cast<std::uint8_t>(random());
     for (auto& byte : model.memory().psum) byte = static_cast<std::uint8_t>(random());
     for (auto& byte : model.dram().bytes) byte = static_cast<std::uint8_t>(random());
+    model.SetPsumWritten(0xff);  // what was filled here may be accumulated onto
   }
   isa::Encoded Last(Queue queue) const { return builder.program()[queue].back(); }
   // Fills a tensor with values drawn from `draw` (rounded to its dtype).
@@ -515,6 +516,114 @@ TEST_CASE("a transpose keeps every bit of every pattern", "[functional]") {
       if (bytes == 4 && base >= 8192) break;
     }
   }
+}
+
+TEST_CASE("infinite and NaN words are counted as often as they are written, if the matmul asks",
+          "[functional]") {
+  Rig rig(9);
+  const Tensor w = rig.builder.Sbuf("w", Dtype::kBf16, {8, 6});
+  const Tensor x = rig.builder.Sbuf("x", Dtype::kBf16, {8, 40});
+  const Tensor c = rig.builder.PsumBank("c", 2, Dtype::kFp32, {6, 40});
+  std::size_t n = 0;
+  rig.Fill(w, [] { return 1.0f; });
+  // Columns 3 and 17 become infinite, column 25 NaN: inf - inf.
+  rig.Fill(x, [&] {
+    const std::size_t at = n++;
+    if (at == 5 * 40 + 3 || at == 17 || at == 25) return INFINITY;
+    return at == 3 * 40 + 25 ? -INFINITY : 1.0f;
+  });
+  const auto run = [&](const Tensor& d, const Tensor& source, bool accumulate, bool count) {
+    rig.builder.Matmul(d, w, source, {accumulate, false, count});
+    ExecuteInside(rig.model, Queue::kTensor, rig.Last(Queue::kTensor));
+    return rig.model.counted();
+  };
+  CHECK(run(c, x, false, true) == 3 * 6);
+  CHECK(run(c, x, false, false) == 0);
+  // The same word again and again: infinite from column 3 on, whatever is added.
+  CHECK(run(c.Slice(1, 0, 1).Broadcast(1, 40), x, true, true) == 37 * 6);
+  // Accumulated onto what is there: columns 3, 17, 25, and column 0 of the sums before.
+  CHECK(run(c, x, true, true) == 4 * 6);
+  CHECK(run(c.Slice(1, 4, 13), x.Slice(1, 4, 13), false, true) == 0);
+}
+
+TEST_CASE("a counting matmul leaves the bits of one that doesn't count", "[functional][random]") {
+  std::mt19937 random(10);
+  int legal = 0, some = 0;
+  for (int trial = 0; trial < 4000 && legal < 300; ++trial) {
+    FunctionalModel plain(isa::kConfigs[0], 0, 64), counting(isa::kConfigs[0], 0, 64);
+    isa::EngineInstr i{.opcode = 0x10, .dtype_d = 1, .dtype_0 = 2, .dtype_1 = 4, .acc = 1,
+                       .space_d = 1, .parts = 8, .parts_d = 8};
+    i.acc = random() % 2;
+    for (int k = 0; k < 4; ++k) {
+      i.size[k] = static_cast<std::uint16_t>(1 + random() % (k == 0 ? 40 : 4));
+      i.str_d[k] = static_cast<std::int16_t>(static_cast<int>(random() % 50) - 20);
+      i.str_0[k] = static_cast<std::int16_t>(static_cast<int>(random() % 50) - 20);
+    }
+    if (random() % 2) i.str_d[0] = 1;
+    if (random() % 4 == 0) i.str_d[0] = 0;
+    i.off_d = i.off_0 = 8192;
+    i.off_1 = 4096;
+    i.str_1[0] = 3;
+    if (CheckInstruction(Queue::kTensor, Encode(i), plain.limits()).err != isa::Err::kNone) continue;
+    ++legal;
+    for (FunctionalModel* m : {&plain, &counting}) {
+      std::mt19937 fill(static_cast<unsigned>(trial));
+      for (auto& byte : m->memory().sbuf) byte = static_cast<std::uint8_t>(fill());
+      for (auto& byte : m->memory().psum) byte = static_cast<std::uint8_t>(fill());
+      m->SetPsumWritten(0xff);
+      i.count_nf = m == &counting;
+      REQUIRE(m->Execute(Queue::kTensor, Encode(i)).err == isa::Err::kNone);
+    }
+    REQUIRE(plain.memory().psum == counting.memory().psum);
+    REQUIRE(plain.counted() == 0);
+    some += counting.counted() != 0;
+  }
+  CHECK(legal == 300);
+  CHECK(some > 200);
+}
+
+TEST_CASE("an accumulate needs every bank that it touches written, and says which is not",
+          "[functional]") {
+  FunctionalModel model(isa::kConfigs[0], 0, 64);
+  isa::EngineInstr i{.opcode = 0x10, .dtype_d = 1, .dtype_0 = 2, .dtype_1 = 2, .acc = 1,
+                     .space_d = 1, .parts = 8, .parts_d = 8};
+  i.size = {3, 2, 1, 1};
+  i.str_d = {1, 1536, 0, 0};  // banks b and b + 3
+  const auto run = [&](std::uint32_t bank, bool acc) {
+    i.off_d = 2048 * bank + 8;
+    i.acc = acc;
+    return model.Execute(Queue::kTensor, Encode(i));
+  };
+  CHECK(run(1, true) == CheckResult{isa::Err::kPsumUnwritten, 0, 2048});
+  CHECK(model.psum_written() == 0);  // a refused instruction writes nothing
+  CHECK(run(1, false).err == isa::Err::kNone);
+  CHECK(model.psum_written() == 0b10010);
+  CHECK(run(1, true).err == isa::Err::kNone);
+  CHECK(run(4, true) == CheckResult{isa::Err::kPsumUnwritten, 0, 7 * 2048});
+  CHECK(run(3, true) == CheckResult{isa::Err::kPsumUnwritten, 0, 3 * 2048});
+  // Another engine's write counts, a read does not.
+  isa::EngineInstr copy{.opcode = 0x20, .dtype_d = 1, .dtype_0 = 1, .parts = 8, .parts_d = 8};
+  copy.size = {4, 1, 1, 1};
+  copy.str_d = copy.str_0 = {1, 0, 0, 0};
+  copy.space_0 = 1;
+  copy.off_0 = 7 * 2048;
+  CHECK(model.Execute(Queue::kVector, Encode(copy)).err == isa::Err::kNone);
+  CHECK(model.psum_written() == 0b10010);
+  copy.space_0 = 0;
+  copy.space_d = 1;
+  copy.off_d = 8 * 2048 - 16;
+  CHECK(model.Execute(Queue::kVector, Encode(copy)).err == isa::Err::kNone);
+  CHECK(run(4, true).err == isa::Err::kNone);
+  // A static error comes first.
+  i.dtype_0 = 6;
+  CHECK(run(0, true) == CheckResult{isa::Err::kBadDtype, 1, 0});
+  // A transpose is no different.
+  i.opcode = static_cast<std::uint8_t>(isa::Op::kTranspose);
+  i.size = {i.parts, 1, 1, 1};
+  i.str_d = {1, 0, 0, 0};
+  CHECK(run(0, true) == CheckResult{isa::Err::kPsumUnwritten, 0, 0});
+  CHECK(run(0, false).err == isa::Err::kNone);
+  CHECK(run(0, true).err == isa::Err::kNone);
 }
 
 TEST_CASE("random legal instructions write inside their footprint only", "[functional]") {

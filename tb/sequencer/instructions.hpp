@@ -103,6 +103,7 @@ class InstructionGenerator {
     i.sat = Bits(1);
     i.acc = Bits(1);
     i.reuse = Bits(1);
+    i.count_nf = Bits(1);
     i.rdims = Bits(2);
     i.src1_imm = Bits(1);
     i.imm0 = Bits(32);
@@ -243,8 +244,8 @@ class InstructionGenerator {
     }
     if (Below(20) == 0) {  // a reserved bit
       constexpr std::array<int, 6> kReserved = {23, 63, 126, 152, 184, 216};
-      const int n = Below(6);
-      isa::SetBits(e, kReserved[n] + (n < 2 ? 0 : Below(n == 2 ? 2 : 8)), 1, 1);
+      const int n = Below(6);  // 127 is count_nf
+      isa::SetBits(e, kReserved[n] + (n < 2 ? 0 : n == 2 ? 0 : Below(8)), 1, 1);
       return;
     }
     isa::EngineInstr i = isa::DecodeEngineInstr(e);

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstring>
+#include <deque>
 #include <random>
 #include <tuple>
 #include <vector>
@@ -34,7 +35,10 @@ std::uint32_t Load(const Sbuf& s, std::uint32_t part, std::int64_t off, Dtype d)
 }
 
 // architecture.md, matmul. `w` keeps the stationary tile from instruction to instruction.
-void Reference(const isa::EngineInstr& i, const Sbuf& sbuf, Psum& psum, std::vector<std::vector<std::uint16_t>>& w) {
+// Returns how many of the words written are infinite or NaN.
+std::uint32_t Reference(const isa::EngineInstr& i, const Sbuf& sbuf, Psum& psum,
+                        std::vector<std::vector<std::uint16_t>>& w) {
+  std::uint32_t nonfinite = 0;
   const auto d0 = static_cast<Dtype>(i.dtype_0), d1 = static_cast<Dtype>(i.dtype_1);
   const int e0 = static_cast<int>(isa::DtypeBytes(d0)), e1 = static_cast<int>(isa::DtypeBytes(d1));
   const std::uint32_t room = kRows >> i.tiles;
@@ -68,8 +72,10 @@ void Reference(const isa::EngineInstr& i, const Sbuf& sbuf, Psum& psum, std::vec
               for (std::uint32_t r = 0; r < kRows; r += width) sum.AddGroup(&x[r], &column[r], width);
               word = static_cast<Dtype>(i.dtype_d) == Dtype::kInt32 ? sum.FinishInt(i.acc, word, 0)
                                                                     : sum.Finish(i.acc, word);
+              nonfinite += static_cast<Dtype>(i.dtype_d) == Dtype::kFp32 && (word >> 23 & 0xff) == 0xff;
             }
         }
+  return nonfinite;
 }
 
 // architecture.md, transpose: on plain bits, the array does not come into it.
@@ -112,8 +118,10 @@ class Bench {
     queue_.push_back(i);
     if (i.opcode == static_cast<std::uint8_t>(isa::Op::kTranspose)) {
       ReferenceTranspose(i, sbuf_, expected_);
+      counts_.push_back(0);  // bits are no numbers
     } else {
-      Reference(i, sbuf_, expected_, weights_);
+      const std::uint32_t nonfinite = Reference(i, sbuf_, expected_, weights_);
+      counts_.push_back(i.count_nf ? nonfinite : 0);
     }
   }
   // Before anything is pushed.
@@ -131,6 +139,7 @@ class Bench {
     for (int i = 0; i < 40; ++i) dut_.Step();
     REQUIRE(done_ == want);
     REQUIRE_FALSE(static_cast<bool>(dut_->busy_o));
+    REQUIRE(counts_.empty());
     for (std::uint32_t p = 0; p < kRows; ++p)
       for (std::size_t w = 0; w < 4096; ++w)
         if (psum_[p][w] != expected_[p][w]) {
@@ -140,6 +149,7 @@ class Bench {
     return last_ - first_ + 1;
   }
   std::uint64_t columns() const { return columns_; }
+  std::uint64_t counted() const { return counted_; }
   std::mt19937& rng() { return rng_; }
 
  private:
@@ -193,6 +203,18 @@ class Bench {
     }
     if (dut_->instr_valid_i && dut_->instr_ready_o) ++sent_;
     if (dut_->done_o) ++done_;
+    // Four cycles after the instruction was done: its count, if it counted any.
+    const bool answer = done_before_[3];
+    done_before_ = {dut_->done_o != 0, done_before_[0], done_before_[1], done_before_[2]};
+    if (answer) {
+      const std::uint32_t want = counts_.front();
+      counts_.pop_front();
+      REQUIRE(static_cast<bool>(dut_->nonfinite_valid_o) == (want != 0));
+      if (want) REQUIRE(dut_->nonfinite_count_o == want);
+      counted_ += want;
+    } else {
+      REQUIRE_FALSE(static_cast<bool>(dut_->nonfinite_valid_o));
+    }
   }
 
   std::mt19937 rng_;
@@ -207,6 +229,9 @@ class Bench {
   std::uint32_t x_addr_ = 0, w_addr_ = 0;
   std::vector<std::uint32_t> r_data_;
   std::uint64_t first_ = 0, last_ = 0, columns_ = 0;
+  std::deque<std::uint32_t> counts_;
+  std::array<bool, 4> done_before_{};
+  std::uint64_t counted_ = 0;
 };
 
 isa::EngineInstr Matmul(std::uint32_t k, std::uint32_t m, std::array<std::uint16_t, 4> size, Dtype d0, Dtype d1) {
@@ -276,6 +301,7 @@ TEST_CASE("random matmuls and transposes leave exactly the reference's PSUM", "[
       }
     }
     i.acc = rng() % 2;
+    i.count_nf = rng() % 2;
     // Strides of any sign: the offset is the middle of what they span.
     for (std::size_t d = 0; d < 4; ++d) {
       if (rng() % 2) i.str_0[d] = static_cast<std::int16_t>(static_cast<int>(rng() % 41) - 20);
@@ -309,6 +335,30 @@ TEST_CASE("random matmuls and transposes leave exactly the reference's PSUM", "[
     may_reuse = true;
   }
   b.Run();
+}
+
+TEST_CASE("infinite and NaN words are counted for the instructions that ask, once for every write",
+          "[tensor_engine][random]") {
+  const auto seed = GENERATE(range(1u, 4u));
+  const auto refuse = GENERATE(0, 50);
+  CAPTURE(seed, refuse);
+  Bench b(seed, refuse, true);  // every bit pattern: many sums are NaN
+  auto& rng = b.rng();
+  for (int n = 0; n < 200; ++n) {
+    // Short ones, back to back, so that counts follow each other closely; the same word again and again at times.
+    auto i = Matmul(1 + rng() % kRows, 1 + rng() % kRows,
+                    {static_cast<std::uint16_t>(1 + rng() % 3), static_cast<std::uint16_t>(1 + rng() % 3), 1, 1},
+                    Dtype::kBf16, Dtype::kFp8E5M2);
+    i.acc = rng() % 2;
+    i.count_nf = rng() % 3 != 0;
+    if (rng() % 4 == 0) i.str_d = {0, 0, 0, 0};
+    i.off_0 = 2 * static_cast<std::uint32_t>(rng() % 4096);
+    i.off_1 = static_cast<std::uint32_t>(rng() % 4096);
+    i.off_d = 4 * static_cast<std::uint32_t>(rng() % 4000);
+    b.Push(i);
+  }
+  b.Run();
+  REQUIRE(b.counted() > 200);
 }
 
 TEST_CASE("an accumulate into the word just written waits for it", "[tensor_engine][directed]") {
