@@ -21,7 +21,7 @@
 namespace dither {
 
 // What an instruction writes: bytes [begin, end) of every partition part .. part+parts-1, or of
-// DRAM (parts = 1). Depends on the instruction alone.
+// DRAM (parts = 1). Depends on the instruction and the number of partitions alone.
 struct WriteRange {
   enum class Memory : std::uint8_t { kSbuf, kPsum, kDram };
   Memory memory;
@@ -31,7 +31,8 @@ struct WriteRange {
   std::uint64_t end;
   bool operator==(const WriteRange&) const = default;
 };
-std::vector<WriteRange> WriteFootprint(isa::Queue queue, const isa::Encoded& encoded);
+std::vector<WriteRange> WriteFootprint(isa::Queue queue, const isa::Encoded& encoded,
+                                       std::uint32_t rows);
 // PSUM banks that it writes, bit b for bank b; the instruction has passed the static checks.
 std::uint8_t PsumBanksWritten(isa::Queue queue, const isa::Encoded& encoded);
 
@@ -77,6 +78,7 @@ class FunctionalModel {
 
  private:
   void Matmul(const isa::EngineInstr& i);
+  void Transpose(const isa::EngineInstr& i);
   void CountedMatmul(const isa::EngineInstr& i);
   void LoadStationary(const isa::EngineInstr& i);
   void Tensor(const isa::EngineInstr& i);
