@@ -21,7 +21,7 @@
 namespace dither {
 
 // What an instruction writes: bytes [begin, end) of every partition part .. part+parts-1, or of
-// DRAM (parts = 1). Depends on the instruction alone.
+// DRAM (parts = 1). Depends on the instruction and the number of partitions alone.
 struct WriteRange {
   enum class Memory : std::uint8_t { kSbuf, kPsum, kDram };
   Memory memory;
@@ -31,7 +31,8 @@ struct WriteRange {
   std::uint64_t end;
   bool operator==(const WriteRange&) const = default;
 };
-std::vector<WriteRange> WriteFootprint(isa::Queue queue, const isa::Encoded& encoded);
+std::vector<WriteRange> WriteFootprint(isa::Queue queue, const isa::Encoded& encoded,
+                                       std::uint32_t rows);
 // PSUM banks that it writes, bit b for bank b; the instruction has passed the static checks.
 std::uint8_t PsumBanksWritten(isa::Queue queue, const isa::Encoded& encoded);
 
@@ -71,9 +72,13 @@ class FunctionalModel {
   std::uint32_t ScalarRounder(std::uint32_t lane) const { return scalar_rounder_.at(lane); }
   void SetVectorRounder(std::uint32_t lane, std::uint32_t state);
   void SetScalarRounder(std::uint32_t lane, std::uint32_t state);
+  // Whether the random words are whitened: the RTL's parameter Whiten, register RNG_MODE.
+  bool Whitens() const { return whiten_; }
+  void SetWhiten(bool whiten) { whiten_ = whiten; }
 
  private:
   void Matmul(const isa::EngineInstr& i);
+  void Transpose(const isa::EngineInstr& i);
   void CountedMatmul(const isa::EngineInstr& i);
   void LoadStationary(const isa::EngineInstr& i);
   void Tensor(const isa::EngineInstr& i);
@@ -91,6 +96,7 @@ class FunctionalModel {
   std::vector<std::uint32_t> vector_rounder_, scalar_rounder_;
   std::uint8_t psum_written_ = 0;
   std::uint32_t counted_ = 0;
+  bool whiten_ = true;
 
   // The stationary tile by array column, rows in order; both forms of the same operands.
   std::vector<model::BlockOperand> stationary_;

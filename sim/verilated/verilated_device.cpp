@@ -82,6 +82,7 @@ class Core final : public VerilatedDevice {
     FillMemories();
     Initialize();
     if (model_) {
+      model_->SetWhiten((ReadCsr(isa::kCsrRngMode) & 1) != 0);
       for (const auto queue : {isa::Queue::kVector, isa::Queue::kScalar})
         for (std::uint32_t lane = 0; lane < config().rows; ++lane) SetModelRounder(queue, lane, RounderState(queue, lane));
     }
@@ -371,7 +372,7 @@ class Core final : public VerilatedDevice {
     }
     if (model_->counted() != 0) nonfinite_.Add(index, model_->counted());
     const std::string context = Text(where);
-    for (const auto& r : WriteFootprint(queue, encoded)) {
+    for (const auto& r : WriteFootprint(queue, encoded, config().rows)) {
       if (r.memory == WriteRange::Memory::kDram) {
         CompareDram(r.begin, r.end, &where, context);
         continue;
@@ -475,11 +476,14 @@ class Core final : public VerilatedDevice {
   }
 
   // True if the instruction writes that very byte.
-  static bool Writes(const Where& w, isa::Space space, std::uint32_t part, std::uint32_t byte) {
+  bool Writes(const Where& w, isa::Space space, std::uint32_t part, std::uint32_t byte) const {
     if (w.queue == isa::Queue::kDma0 || w.queue == isa::Queue::kDma1) {
       return WritesBus(w, (std::uint64_t{1} << 44) | (std::uint64_t{part} << isa::kPartitionPitchLog2) | byte);
     }
     const auto i = isa::DecodeEngineInstr(*w.encoded);
+    // Tiles side by side write the same partitions each in its part of the array.
+    const bool matmul = i.opcode == static_cast<std::uint8_t>(isa::Op::kMatmul);
+    if (matmul) part %= config().rows >> i.tiles;
     if (static_cast<isa::Space>(i.space_d) != space || part < i.part_d || part >= std::uint32_t{i.part_d} + i.parts_d) {
       return false;
     }

@@ -5,6 +5,7 @@
 
 #include "sim/program/gemm.hpp"
 #include "sim/verilated/verilated_device.hpp"
+#include "tb/sequencer/instructions.hpp"
 #include "tb/system/make_device.hpp"
 
 namespace dither {
@@ -65,6 +66,78 @@ TEST_CASE("one flipped bit of an operand is found at the first instruction that 
   device->SetSemaphore(63, 1);
   REQUIRE_THROWS_WITH(device->Wait(), Contains("tensor instruction 1 (matmul") && Contains("PSUM partition (lane)") &&
                                           Contains("RTL 0x") && Contains("model 0x"));
+}
+
+TEST_CASE("any legal instructions of the tensor queue leave the model's PSUM", "[lockstep][random]") {
+  const auto seed = GENERATE(1u, 2u, 3u, 4u);
+  CAPTURE(seed);
+  auto device = MakeVerilatedDevice(Small());
+  const isa::Config& c = device->config();
+  std::mt19937 rng(seed);
+  for (std::uint32_t p = 0; p < c.rows; ++p) {
+    std::vector<std::uint8_t> bytes(c.sbuf_bytes);
+    for (std::size_t n = 0; n < bytes.size(); ++n) {
+      // Odd seeds: numbers of moderate size in bf16, fp16 and fp32, else anything.
+      bytes[n] = static_cast<std::uint8_t>(seed % 2 && n % 2 ? (rng() & 0x80) | (0x3c + rng() % 8) : rng());
+    }
+    tb::FillSbuf(*device, p, 0, bytes);
+  }
+  tb::InstructionGenerator gen(seed, {c.rows, c.sbuf_bytes, device->dram_base(), device->dram_limit()});
+  Program program;
+  program.rows = c.rows;
+  // Every PSUM bank is written before anything accumulates.
+  ProgramBuilder first(c);
+  for (std::uint32_t bank = 0; bank < isa::kPsumBanks; ++bank) {
+    first.Matmul(first.PsumBank("c", bank, isa::Dtype::kFp32, {c.rows, isa::kPsumBankWords}),
+                 Tensor::OnChip("w", Place::kSbuf, isa::Dtype::kBf16, 0, 0, {c.rows, c.rows}),
+                 Tensor::OnChip("x", Place::kSbuf, isa::Dtype::kBf16, 0, 0, {c.rows, isa::kPsumBankWords}));
+  }
+  program[isa::Queue::kTensor] = first.program()[isa::Queue::kTensor];
+  isa::EngineInstr last;
+  bool may_reuse = false;
+  int transposes = 0, pieces = 0, integers = 0, tiled = 0, reused = 0;
+  while (program[isa::Queue::kTensor].size() < 300) {
+    isa::EngineInstr i = isa::DecodeEngineInstr(gen.Legal(isa::Queue::kTensor));
+    if (std::uint64_t{i.size[0]} * i.size[1] * i.size[2] * i.size[3] > 2000) continue;
+    const auto op = static_cast<isa::Op>(i.opcode);
+    i.wait_en = i.sig_en = i.irq = 0;
+    const bool matmul = op == isa::Op::kMatmul;
+    // A tile stays for the rows, columns and kind that it was loaded for.
+    if (matmul && i.reuse) {
+      if (!may_reuse || last.dtype_d != i.dtype_d) {
+        i.reuse = 0;
+      } else {
+        i.parts = last.parts;
+        i.parts_d = last.parts_d;
+        i.part_0 = i.part_1 = last.part_0;
+        i.part_d = last.part_d;
+        i.tiles = last.tiles;
+      }
+      if (CheckInstruction(isa::Queue::kTensor, isa::Encode(i),
+                           {c.rows, c.sbuf_bytes, device->dram_base(), device->dram_limit()})
+              .err != isa::Err::kNone) {
+        continue;
+      }
+    }
+    if (op != isa::Op::kNop) {
+      may_reuse = matmul;
+      last = i;
+    }
+    transposes += op == isa::Op::kTranspose;
+    pieces += matmul && (i.piece_0 | i.piece_1) != 0;
+    integers += matmul && i.dtype_d == static_cast<std::uint8_t>(isa::Dtype::kInt32);
+    tiled += matmul && i.tiles != 0;
+    reused += matmul && i.reuse;
+    program[isa::Queue::kTensor].push_back(isa::Encode(i));
+  }
+  CHECK(transposes > 20);
+  CHECK(pieces > 20);
+  CHECK(integers > 20);
+  CHECK(tiled > 20);
+  CHECK(reused > 20);
+  device->Run(program);
+  REQUIRE(device->retired() == program.size());
+  device->CompareAll();
 }
 
 TEST_CASE("state that no instruction wrote is compared at the end", "[lockstep][directed]") {
