@@ -11,6 +11,8 @@ TRACE   ?= 0
 THREADS ?= 1
 BACKEND ?= rtl
 IMAGES  ?= 1000
+SHAPES  ?= 500
+DRAW    ?= mixed
 IMAGE   ?=
 DATASET ?= auto
 LIB     ?=
@@ -27,7 +29,10 @@ $(call one_of,THREADS,1 2 4 8)
 $(call one_of,BACKEND,rtl functional)
 $(call one_of,DATASET,auto mnist digits fashion)
 number = $(if $(shell [[ '$($(1))' =~ ^[0-9]+$$ && '$($(1))' -ge $(2) && '$($(1))' -le $(3) ]] || echo bad),$(error $(1)=$($(1)): a whole number from $(2) to $(3)))
-$(call number,SEED,0,9223372036854775807)
+# Of 64 bits, more than the shell's numbers: compared as text.
+$(if $(shell [[ '$(SEED)' =~ ^[0-9]{1,20}$$ && ( $${#BASH_REMATCH} -lt 20 || ! '$(SEED)' > 18446744073709551615 ) ]] || echo bad),$(error SEED=$(SEED): a whole number from 0 to 18446744073709551615))
+$(call number,SHAPES,0,100000)
+$(call one_of,DRAW,mixed uniform log)
 $(call number,IMAGES,1,100000)
 $(call number,JOBS,1,256)
 
@@ -40,12 +45,13 @@ ROWS_full := 128
 BUILD = $(MAKE) $(if $(findstring j,$(filter -j%,$(MAKEFLAGS))$(findstring jobserver,$(MAKEFLAGS))),,-j$(JOBS) --output-sync=target)
 
 # -------------------------------------------------------------------------------------------- verbs
-.PHONY: help deps sim test regress wave lint synth bench format clean gen all-tests
+.PHONY: help deps sim test regress wave lint synth bench bench-gemm format clean gen all-tests
 help: ## list the verbs and options
 	@echo 'Dither: make VERB [OPTION=value ...]'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
 	@echo 'Options (with defaults): CONFIG=$(CONFIG) ($(CONFIGS)), SEED=$(SEED), TRACE=$(TRACE) (1: waves), THREADS=$(THREADS),'
 	@echo '  sim: BACKEND=$(BACKEND) (rtl functional), IMAGES=$(IMAGES), IMAGE=file.pgm, DATASET=$(DATASET) (auto mnist digits fashion)'
+	@echo '  bench-gemm: SHAPES=$(SHAPES), DRAW=$(DRAW) (mixed uniform log)'
 	@echo '  synth: LIB=liberty file, BLOCKS=$(BLOCKS)      test: FILTER=Catch2 test specification      JOBS=$(JOBS)'
 
 deps: ## install what is missing (Debian packages, pictures)
@@ -69,11 +75,13 @@ test: ## build and run every test, lint, generated-file check, the main job and 
 
 regress: ## what takes longer: the full 128 x 128 array, `small` whole, all main-job pictures
 	@scripts/setup.sh sim
-	@+$(BUILD) $(ARRAY_FULL)/test build/test/system-small build/small/digits build/tiny/digits build/host/train
+	@+$(BUILD) $(ARRAY_FULL)/test build/test/system-small build/small/digits build/tiny/digits build/host/train \
+	  build/tiny/gemm_bench build/small/gemm_bench
 	@+$(MAKE) -s build/model/$$(scripts/fetch_data.sh --which).dmlp
 	@python3 scripts/run_tests.py --jobs $(JOBS) $(ARRAY_FULL)/test build/test/system-small \
 	  --check 'main-job-tiny=build/tiny/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 2000' \
-	  --check 'main-job-small=build/small/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 2000 --stochastic'
+	  --check 'main-job-small=build/small/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 2000 --stochastic' \
+	  --check 'gemm-tiny=build/tiny/gemm_bench --bars --seed $(SEED)' --check 'gemm-small=build/small/gemm_bench --bars --seed $(SEED) --shapes 60'
 
 wave: ## run a short program with FST waves and open GTKWave
 	@scripts/setup.sh --no-data sim wave
@@ -93,13 +101,18 @@ bench: ## measure the figures of docs/results.md and say which moved
 	@+$(BUILD) build/$(VARIANT)/bench build/$(VARIANT)/digits build/tb/pe_array-16/bench build/host/train
 	@scripts/bench.sh $(CONFIG) build/$(VARIANT)
 
+bench-gemm: ## how busy the array is: 512^3, a cold product, SHAPES random ones from SEED, bit-exact
+	@scripts/setup.sh --no-data sim
+	@+$(BUILD) build/$(VARIANT)/gemm_bench
+	@mkdir -p build/results.d
+	@build/$(VARIANT)/gemm_bench --config $(CONFIG) --shapes $(SHAPES) --seed $(SEED) --draw $(DRAW) --bars \
+	  --json build/gemm-$(CONFIG).json --out build/results.d/gemm-$(CONFIG).json
+	@scripts/results.py diff --prefix gemm.
+
 # The array's own proofs and long runs: make proof-array, soak-array, mutants (docs/verification.md).
-UNITS  ?= array
 PROOFS ?=
 MUTANTS ?= 500
-proof: $(UNITS:%=proof-%) ## formal proofs (UNITS=array; PROOFS= chooses, PROOFS=quick: the part of make test)
-soak: $(UNITS:%=soak-%) ## minutes to hours of enumeration and random traffic on the RTL (DOTS=, SEED=)
-.PHONY: proof soak proof-array soak-array mutants
+.PHONY: proof-array soak-array mutants
 proof-array:
 	@scripts/setup.sh --no-data synth proof
 	@python3 scripts/array_proof.py $(if $(filter quick,$(PROOFS)),--quick) $(filter-out quick,$(PROOFS))
@@ -119,6 +132,35 @@ mutants: ## faults in the PE's gates: each has to be noticed by the test or show
 gen: ## regenerate package, header and page from scripts/isa.toml, and docs/results.md
 	@python3 scripts/gen_isa.py
 	@python3 scripts/results.py render
+
+UNITS ?= rounder array
+proof: $(UNITS:%=proof-%) ## formal proofs (UNITS=rounder, array): for every input, and refuted for known faults
+soak: $(UNITS:%=soak-%) ## minutes to hours of enumeration on the RTL (the same UNITS; array: DOTS=, SEED=)
+.PHONY: proof soak proof-rounder soak-rounder stats-rounder dieharder pictures-rounder cost-rounder
+proof-rounder:
+	@scripts/setup.sh --no-data synth
+	@python3 scripts/proof.py --mutants --jobs $(JOBS)
+soak-rounder:
+	@scripts/setup.sh --no-data sim
+	@+$(BUILD) build/soak/rounder
+	@build/soak/rounder -d yes
+stats-rounder: # statistics of the random words at full length
+	@scripts/setup.sh --no-data sim
+	@+$(BUILD) build/host/rounder_stats
+	@build/host/rounder_stats --results build/results.d/rounder.json
+	@python3 scripts/results.py gather
+dieharder: # docs/dieharder.md
+	@scripts/setup.sh --no-data sim random
+	@+$(BUILD) build/host/rounder_words
+	@scripts/dieharder.sh build/host/rounder_words
+pictures-rounder: # docs/pictures/rounder_*.png
+	@scripts/setup.sh --no-data sim docs
+	@+$(BUILD) build/host/rounder_stats
+	@build/host/rounder_stats --pictures build/pictures
+	@gnuplot -e "data='build/pictures'; out='docs/pictures'" docs/pictures/rounder.gp
+cost-rounder: # area of stochastic rounding and of its random source
+	@scripts/setup.sh --no-data synth
+	@python3 synth/rounder_cost.py $(if $(LIB),--lib $(LIB))
 
 format: ## clang-format the C++ sources
 	@scripts/setup.sh --no-data format
@@ -148,6 +190,8 @@ build/host/libdither.a: $(HOST_OBJ)
 	@rm -f $@
 	@ar rcs $@ $^
 build/host/train: build/host/sim/train/train_main.o build/host/libdither.a
+	@g++ $^ $(LIBS) -o $@
+build/host/rounder_%: build/host/sim/app/rounder_%.o
 	@g++ $^ $(LIBS) -o $@
 build/model/%.dmlp: build/host/train build/data/%/images.idx3
 	@mkdir -p $(@D)
@@ -187,6 +231,8 @@ PROGRAM_LINK_$(1) = g++ $$^ build/$(1)/core/verilated.o build/$(1)/core/verilate
 build/$(1)/digits: build/$(1)/sim/app/digits.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))
 build/$(1)/bench: build/$(1)/sim/app/bench.o $$(PROGRAM_LIBS_$(1))
+	@$$(PROGRAM_LINK_$(1))
+build/$(1)/gemm_bench: build/$(1)/sim/app/gemm_bench.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))
 build/$(1)/wave_demo: build/$(1)/sim/app/wave_demo.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))

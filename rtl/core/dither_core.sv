@@ -10,6 +10,7 @@ module dither_core #(
   parameter  int unsigned Rows      = 16,                             // 8, 16, 32 or 128
   parameter  int unsigned SbufBytes = dither_pkg::SbufBytesOf(Rows),  // of a partition
   parameter  int unsigned AxiBits   = dither_pkg::AxiBitsOf(Rows),
+  parameter  bit          Whiten    = 1'b1,                           // of the rounders' random words
   localparam int unsigned Queues    = dither_pkg::NumQueues,
   localparam int unsigned Beat      = AxiBits / 8
 ) (
@@ -77,13 +78,19 @@ module dither_core #(
   localparam int unsigned Dma    = 32'(dither_pkg::QueueDma0);  // and the next
 
   // Sequencers and engines
-  logic [Queues-1:0]     instr_valid, instr_ready, done, err, busy, stall;
+  logic [Queues-1:0]     instr_valid, instr_ready, done, err;
+  logic [Queues-1:0]     busy /*verilator public_flat_rd*/, stall /*verilator public_flat_rd*/;
   logic                  v_done, v_busy, s_done, s_busy;
   logic [512*Queues-1:0] instr;
-  logic [8*Queues-1:0]   err_cause, work;
+  logic [8*Queues-1:0]   err_cause;
+  logic [8*Queues-1:0]   work /*verilator public_flat_rd*/;  // simulations time the array's columns
   logic [48*Queues-1:0]  err_addr;
   logic [31:0]           watchdog;
   logic [3:0]            conflicts;
+  logic [1:0]            psum_write;
+  logic [5:0]            psum_bank;
+  logic                  nonfinite_valid;
+  logic [31:0]           nonfinite_count;
   logic                  rng_scalar, rng_we;
   logic [6:0]            rng_lane;
   logic [31:0]           rng_wdata, rng_vector_rdata, rng_scalar_rdata;
@@ -95,7 +102,7 @@ module dither_core #(
   logic [2:0]            unused_f_ar_size;
   logic [AxiBits-1:0]    f_r_data;
 
-  front_end #(.Rows(Rows), .AxiBits(AxiBits)) u_front_end (
+  front_end #(.Rows(Rows), .AxiBits(AxiBits), .Whiten(Whiten)) u_front_end (
     .clk_i, .rst_ni,
     .s_aw_valid_i, .s_aw_ready_o, .s_aw_addr_i, .s_w_valid_i, .s_w_ready_o, .s_w_data_i, .s_w_strb_i,
     .s_b_valid_o, .s_b_ready_i, .s_b_resp_o, .s_ar_valid_i, .s_ar_ready_o, .s_ar_addr_i,
@@ -106,6 +113,8 @@ module dither_core #(
     .instr_valid_o(instr_valid), .instr_ready_i(instr_ready), .instr_o(instr), .done_i(done), .err_i(err),
     .err_cause_i(err_cause), .err_addr_i(err_addr), .busy_i(busy), .stall_i(stall), .work_i(work),
     .conflicts_i(conflicts_q), .watchdog_o(watchdog),
+    .psum_write_i(psum_write), .psum_bank_i(psum_bank),
+    .nonfinite_valid_i(nonfinite_valid), .nonfinite_count_i(nonfinite_count),
     .rng_scalar_o(rng_scalar), .rng_lane_o(rng_lane), .rng_we_o(rng_we), .rng_wdata_o(rng_wdata),
     .rng_vector_rdata_i(rng_vector_rdata), .rng_scalar_rdata_i(rng_scalar_rdata),
     .retire_valid_o, .retire_index_o
@@ -167,10 +176,14 @@ module dither_core #(
     .se_w_gnt_o(p_se_w_gnt)
   );
 
+  assign psum_write = {p_se_w_req && p_se_w_gnt, p_ve_w_req && p_ve_w_gnt};
+  assign psum_bank  = {p_se_w_addr[11:9], p_ve_w_addr[11:9]};
+
   tensor_engine #(.Rows(Rows), .SbufBytes(SbufBytes)) u_tensor (
     .clk_i, .rst_ni,
     .instr_valid_i(instr_valid[Tensor]), .instr_i(instr[512*Tensor +: 512]), .instr_ready_o(instr_ready[Tensor]),
     .done_o(done[Tensor]), .busy_o(busy[Tensor]), .stall_o(stall[Tensor]), .work_o(work[8*Tensor +: 8]),
+    .nonfinite_valid_o(nonfinite_valid), .nonfinite_count_o(nonfinite_count),
     .te_x_req_o(te_x_req), .te_x_addr_o(te_x_addr), .te_x_gnt_i(te_x_gnt), .te_x_data_i(te_x_data),
     .te_w_req_o(te_w_req), .te_w_addr_o(te_w_addr), .te_w_gnt_i(te_w_gnt), .te_w_data_i(te_w_data),
     .te_r_req_o(p_te_r_req), .te_r_addr_o(p_te_r_addr), .te_r_data_i(p_te_r_data),
@@ -178,7 +191,7 @@ module dither_core #(
     .te_w_psum_data_o(p_te_w_data)
   );
 
-  vector_engine #(.Rows(Rows), .SbufBytes(SbufBytes)) u_vector (
+  vector_engine #(.Rows(Rows), .SbufBytes(SbufBytes), .Whiten(Whiten)) u_vector (
     .clk_i, .rst_ni,
     .instr_valid_i(instr_valid[Vector]), .instr_i(instr[512*Vector +: 512]), .instr_ready_o(instr_ready[Vector]),
     .done_o(v_done), .busy_o(v_busy), .stall_o(stall[Vector]), .work_o(work[8*Vector +: 8]),
@@ -194,7 +207,7 @@ module dither_core #(
     .psum_w_data_o(p_ve_w_data), .psum_w_gnt_i(p_ve_w_gnt)
   );
 
-  scalar_engine #(.Rows(Rows), .SbufBytes(SbufBytes)) u_scalar (
+  scalar_engine #(.Rows(Rows), .SbufBytes(SbufBytes), .Whiten(Whiten)) u_scalar (
     .clk_i, .rst_ni,
     .instr_valid_i(instr_valid[Scalar]), .instr_i(instr[512*Scalar +: 512]), .instr_ready_o(instr_ready[Scalar]),
     .done_o(s_done), .busy_o(s_busy), .stall_o(stall[Scalar]), .work_o(work[8*Scalar +: 8]),

@@ -2,13 +2,14 @@
 // counters, and windows to the semaphores and the rounders' states.
 //
 // Timing  a write answers after 2 cycles (SIZE 35, semaphores when granted), a read after 2
-//         (RNG 4). One access at a time; AW and W in any order; a write goes before a read.
+//         (RNG, NONFINITE 4). One access at a time; AW and W in any order; a write goes before a read.
 // An access without register, of the wrong kind, or not of a whole word: SLVERR, nothing changes.
 // Test    tb/csr/csr_test.cpp
 `default_nettype none
 `include "chk.svh"
 module csr #(
   parameter  int unsigned Rows      = 8,                         // partitions
+  parameter  bit          Whiten    = 1'b1,                      // of the random words
   localparam int unsigned NumQueues = dither_pkg::NumQueues
 ) (
   input  logic                    clk_i,
@@ -63,6 +64,10 @@ module csr #(
   input  logic [NumQueues*8-1:0]  work_i,
   input  logic [NumQueues-1:0]    retired_i,
   input  logic [3:0]              conflicts_i,     // SBUF requests not granted this cycle
+  // a tensor instruction counted infinite or NaN words
+  input  logic                    nonfinite_valid_i,
+  input  logic [31:0]             nonfinite_count_i,
+  input  logic [31:0]             nonfinite_index_i,
   // semaphores
   output logic                    sem_valid_o,
   input  logic                    sem_ready_i,
@@ -80,7 +85,9 @@ module csr #(
   input  logic [31:0]             rng_scalar_rdata_i
 );
   localparam logic [31:0] ConfigValue = {16'(dither_pkg::SbufBytesOf(Rows) / 1024), 16'(Rows)};
-  localparam logic [31:0] IrqBits     = 32'h0001_1f1f;
+  localparam logic [31:0] RngModeValue = {8'd0, 8'(rounder_pkg::LeapSteps),
+                                           8'(rounder_pkg::RandomBits), 7'd0, Whiten};
+  localparam logic [31:0] IrqBits     = 32'h0003_1f1f;
   localparam logic [1:0]  Okay = 2'b00, SlvErr = 2'b10;
 
   // --- registers -------------------------------------------------------------------------------
@@ -115,14 +122,14 @@ module csr #(
   logic [2:0]  wq;               // queue
   logic        w_ok, w_refuse, w_base_lo, w_base_hi, w_size, w_tail, w_ctrl, w_irq_status,
                w_irq_enable, w_watchdog, w_refused, w_dram_base_lo, w_dram_base_hi,
-               w_dram_limit_lo, w_dram_limit_hi, w_clear, w_sem, w_rng;
+               w_dram_limit_lo, w_dram_limit_hi, w_clear, w_sem, w_rng, w_nonfinite;
   logic [31:0] ahead;            // new TAIL - HEAD
   always_comb begin : write_decode
     logic idle;
     wq = aw_q[8:6] - 3'd4;       // 0x100 + 0x40 q
     {w_ok, w_refuse, w_base_lo, w_base_hi, w_size, w_tail, w_ctrl, w_irq_status, w_irq_enable,
      w_watchdog, w_refused, w_dram_base_lo, w_dram_base_hi, w_dram_limit_lo, w_dram_limit_hi,
-     w_clear, w_sem, w_rng} = '0;
+     w_clear, w_sem, w_rng, w_nonfinite} = '0;
     idle  = 1'b0;
     ahead = 32'd0;
     if (exec && strobes_q && aw_q[1:0] == 2'b00) begin
@@ -174,6 +181,7 @@ module csr #(
           dither_pkg::CsrDramBaseHi:  w_dram_base_hi  = 1'b1;
           dither_pkg::CsrDramLimitLo: w_dram_limit_lo = 1'b1;
           dither_pkg::CsrDramLimitHi: w_dram_limit_hi = 1'b1;
+          dither_pkg::CsrNonfiniteCount: w_nonfinite  = 1'b1;
           dither_pkg::CsrGlobalBase + dither_pkg::CsrGlobalCounterClear: w_clear = 1'b1;
           default: w_ok = 1'b0;
         endcase
@@ -249,7 +257,7 @@ module csr #(
 
   logic [31:0] irq_set, irq_clear;
   always_comb begin
-    irq_set   = {15'd0, w_refuse, 3'd0, stopped_i, 3'd0, irq_i};
+    irq_set   = {14'd0, nonfinite_valid_i, w_refuse, 3'd0, stopped_i, 3'd0, irq_i};
     irq_clear = w_irq_status ? w_q : 32'd0;
   end
 
@@ -286,6 +294,29 @@ module csr #(
           if (reset_done_i[q]) tail_q[32*q +: 32] <= 32'd0;
         end
       end
+    end
+  end
+
+  // --- infinite and NaN words: a clear forgets the past, not what comes in its cycle ------------
+  logic [31:0] nonfinite_count_q, nonfinite_index_q, nonfinite_first_q, nonfinite_count;
+  logic [32:0] nonfinite_sum;
+  assign nonfinite_count = w_nonfinite ? '0 : nonfinite_count_q;
+  assign nonfinite_sum   = 33'(nonfinite_count) + 33'(nonfinite_count_i);
+  always_ff @(posedge clk_i or negedge rst_ni) begin
+    if (!rst_ni) begin
+      nonfinite_count_q <= 32'd0;
+      nonfinite_index_q <= 32'd0;
+      nonfinite_first_q <= 32'd0;
+    end else if (nonfinite_valid_i) begin
+      nonfinite_count_q <= nonfinite_sum[32] ? '1 : nonfinite_sum[31:0];
+      if (nonfinite_count == 32'd0) begin
+        nonfinite_index_q <= nonfinite_index_i;
+        nonfinite_first_q <= nonfinite_count_i;
+      end
+    end else if (w_nonfinite) begin
+      nonfinite_count_q <= 32'd0;
+      nonfinite_index_q <= 32'd0;
+      nonfinite_first_q <= 32'd0;
     end
   end
 
@@ -333,24 +364,26 @@ module csr #(
   end
 
   // --- read channel ----------------------------------------------------------------------------
-  // RNG reads hold the lane for two cycles, so that the engine may register it or its answer.
+  // RNG reads hold the lane for two cycles, so that the engine may register it or its answer. NONFINITE reads take as
+  // long: the count of an instruction comes a little after HEAD, and a host that has read HEAD must find it.
   logic        ar_full_q;
   logic [15:0] ar_q;
   logic        look;                  // decode this cycle
   logic [1:0]  rng_wait_q;            // cycles since the lane was selected
-  logic        rd_rng, rd_ok, rd_end;
+  logic        rd_rng, rd_slow, rd_ok, rd_end;
   logic [2:0]  rq, cq;
   logic [31:0] rd_data;
   assign ar_ready_o = !ar_full_q;
   assign look       = ar_full_q && !r_valid_o && !exec && !rng_we_o;
   assign sem_read_o = ar_q[7:2];
-  assign rd_end     = look && (!rd_rng || rng_wait_q == 2'd2);
+  assign rd_end     = look && (!rd_slow || rng_wait_q == 2'd2);
 
   always_comb begin : read_decode
     rq      = ar_q[8:6] - 3'd4;       // 0x100 + 0x40 q
     cq      = ar_q[7:5];              // 0x400 + 0x20 q
     rd_ok   = 1'b0;
     rd_rng  = 1'b0;
+    rd_slow = 1'b0;
     rd_data = 32'd0;
     if (look && ar_q[1:0] == 2'b00) begin
       rd_ok = 1'b1;
@@ -387,6 +420,7 @@ module csr #(
                 || ar_q[15:9] == dither_pkg::CsrRngScalarBase[15:9]) begin
         rd_ok   = 32'(ar_q[8:2]) < Rows;
         rd_rng  = rd_ok;
+        rd_slow = rd_ok;
         rd_data = ar_q[9] ? rng_scalar_rdata_i : rng_vector_rdata_i;
         if (!rd_ok) rd_data = 32'd0;
       end else begin
@@ -398,10 +432,14 @@ module csr #(
           dither_pkg::CsrIrqEnable:   rd_data = irq_enable_q;
           dither_pkg::CsrWatchdog:    rd_data = watchdog_q;
           dither_pkg::CsrRefused:     rd_data = 32'(refused_q);
+          dither_pkg::CsrRngMode:     rd_data = RngModeValue;
           dither_pkg::CsrDramBaseLo:  rd_data = dram_base_q[31:0];
           dither_pkg::CsrDramBaseHi:  rd_data = 32'(dram_base_q[43:32]);
           dither_pkg::CsrDramLimitLo: rd_data = dram_limit_q[31:0];
           dither_pkg::CsrDramLimitHi: rd_data = 32'(dram_limit_q[44:32]);
+          dither_pkg::CsrNonfiniteCount: {rd_slow, rd_data} = {1'b1, nonfinite_count_q};
+          dither_pkg::CsrNonfiniteIndex: {rd_slow, rd_data} = {1'b1, nonfinite_index_q};
+          dither_pkg::CsrNonfiniteFirst: {rd_slow, rd_data} = {1'b1, nonfinite_first_q};
           dither_pkg::CsrGlobalBase + dither_pkg::CsrGlobalCyclesLo: rd_data = cycles_q[31:0];
           dither_pkg::CsrGlobalBase + dither_pkg::CsrGlobalCyclesHi: rd_data = cycles_q[63:32];
           dither_pkg::CsrGlobalBase + dither_pkg::CsrGlobalSbufConflicts: rd_data = conflicts_q;
@@ -423,7 +461,7 @@ module csr #(
       rng_we_o  <= w_rng;
       // A write to the RNG in between takes the lane away: the read starts again.
       if (rd_end || w_rng || rng_we_o) rng_wait_q <= 2'd0;
-      else if (look && rd_rng) rng_wait_q <= rng_wait_q + 2'd1;
+      else if (look && rd_slow) rng_wait_q <= rng_wait_q + 2'd1;
     end
   end
   always_ff @(posedge clk_i) begin

@@ -72,10 +72,15 @@ package dither_pkg;
   // Opcodes. 0 is reserved, so that cleared memory is no program.
   localparam logic [7:0] OpNop = 8'd1;  // wait, signal and nothing else; retires after all earlier instructions of its queue
   localparam logic [7:0] OpMatmul = 8'd16;  // load a stationary tile (unless reuse), stream src0 through it, write or accumulate in PSUM
+  localparam logic [7:0] OpTranspose = 8'd17;  // one byte (piece_1) of every element of a tile src1, transposed into PSUM
   localparam logic [7:0] OpTensor = 8'd32;  // dst = func(src0, src1), elementwise; src1 a tensor or imm0
   localparam logic [7:0] OpReduce = 8'd33;  // reduce src0 along its rdims+1 innermost dimensions
   localparam logic [7:0] OpAct = 8'd48;  // dst = func(src0 * imm0 + bias), the bias being src1 or imm1
   localparam logic [7:0] OpCopy = 8'd64;  // move a strided tensor between any two of DRAM and SBUF
+
+  // func of `transpose`: where the byte of an element lands in its PSUM word.
+  localparam logic [7:0] TransposeFuncWord = 8'd0;  // at its place in the element (bf16: two bytes higher, which makes the word the fp32 of the value; one-byte elements: sign-extended)
+  localparam logic [7:0] TransposeFuncByte = 8'd1;  // as an int32 of -128..127, so that a cast to int8 writes the byte
 
   // func of `tensor` (vector engine).
   localparam logic [7:0] VecFuncCopy = 8'd0;  // src0; src1 is not read
@@ -103,8 +108,8 @@ package dither_pkg;
   localparam logic [7:0] ErrNone = 8'd0;  // no error
   localparam logic [7:0] ErrIllegalOpcode = 8'd1;  // the queue's engine has no such opcode
   localparam logic [7:0] ErrReservedField = 8'd2;  // a reserved bit is set
-  localparam logic [7:0] ErrBadFunc = 8'd3;  // func or round holds no defined code
-  localparam logic [7:0] ErrBadDtype = 8'd4;  // undefined dtype code, or one the operand can't have
+  localparam logic [7:0] ErrBadFunc = 8'd3;  // func, round or tiles holds no defined code
+  localparam logic [7:0] ErrBadDtype = 8'd4;  // undefined dtype code, one the operand can't have, or a piece that the dtype does not have
   localparam logic [7:0] ErrBadSpace = 8'd5;  // operand in a memory that this opcode can't reach
   localparam logic [7:0] ErrBadSize = 8'd6;  // a dimension, parts or parts_d is zero or too large
   localparam logic [7:0] ErrBadStride = 8'd7;  // a stride that must be zero is not
@@ -117,26 +122,31 @@ package dither_pkg;
   localparam logic [7:0] ErrAxiWrite = 8'd14;  // SLVERR or DECERR for a write; ERR_ADDR is the burst's address
   localparam logic [7:0] ErrAxiFetch = 8'd15;  // ERR_ADDR is the burst's address
   localparam logic [7:0] ErrWatchdog = 8'd16;  // semaphore not reached, or memory silent, for WATCHDOG cycles
+  localparam logic [7:0] ErrPsumUnwritten = 8'd17;  // checked last, when the wait has been met; ERR_ADDR is the first byte of the lowest such bank, in the partition
 
   // The engine layout, most significant field first.
   typedef struct packed {
     logic [31:0] imm0;  // 480: fp32: source 1 of tensor, scale of act
-    logic [3:0][15:0] str_1;  // 416: source 1 strides in elements (matmul: str_1[0] from column to column, the rest 0)
+    logic [3:0][15:0] str_1;  // 416: source 1 strides in elements (matmul, transpose: str_1[0] from column to column, the rest 0)
     logic [3:0][15:0] str_0;  // 352: source 0 strides in elements
     logic [3:0][15:0] str_d;  // 288: destination strides in elements
     logic [3:0][15:0] size;  // 224: sizes of the four dimensions, size[0] innermost, shared by all operands
     logic [7:0] rsv5;  // 216: reserved, zero
-    logic [23:0] off_1;  // 192: byte offset of source 1 (matmul: the stationary tile)
+    logic [23:0] off_1;  // 192: byte offset of source 1 (matmul, transpose: the stationary tile)
     logic [7:0] rsv4;  // 184: reserved, zero
     logic [23:0] off_0;  // 160: byte offset of source 0
     logic [7:0] rsv3;  // 152: reserved, zero
     logic [23:0] off_d;  // 128: byte offset of the destination in its partitions
-    logic [7:0] rsv2;  // 120: reserved, zero
+    logic count_nf;  // 127: matmul: count the fp32 words written that are infinite or NaN in NONFINITE_COUNT
+    logic rsv2;  // 126: reserved, zero
+    logic [1:0] tiles;  // 124: matmul: log2 of the tiles side by side (1, 2 or 4), each in its part of rows and columns
+    logic [1:0] piece_1;  // 122: the same for src1; transpose: byte of the element, 0 the lowest
+    logic [1:0] piece_0;  // 120: matmul: piece of src0's significand, 0 the highest (fp16 has 2, fp32 has 3, others 1)
     logic [7:0] part_1;  // 112: first partition of source 1
     logic [7:0] part_0;  // 104: first partition of source 0
     logic [7:0] part_d;  // 96: first partition of the destination
-    logic [7:0] parts_d;  // 88: partitions of the destination (matmul: columns M; else = parts)
-    logic [7:0] parts;  // 80: partitions of the sources (matmul: rows K)
+    logic [7:0] parts_d;  // 88: partitions of the destination (matmul, transpose: columns M; else = parts)
+    logic [7:0] parts;  // 80: partitions of the sources (matmul, transpose: rows K)
     logic [1:0] rdims;  // 78: reduce: innermost dimensions to reduce, minus one
     logic src1_imm;  // 77: source 1 is an immediate: imm0 for tensor, imm1 for act
     logic space_1;  // 76: Space of source 1
@@ -144,7 +154,7 @@ package dither_pkg;
     logic space_d;  // 74: Space of the destination
     logic reuse;  // 73: matmul: keep the stationary tile of the instruction before
     logic acc;  // 72: matmul: 1 adds to PSUM, 0 overwrites
-    logic [7:0] func;  // 64: VecFunc, RedFunc or ActFunc
+    logic [7:0] func;  // 64: TransposeFunc, VecFunc, RedFunc or ActFunc
     logic rsv1;  // 63: reserved, zero
     logic sat;  // 62: 1: overflow saturates; 0: IEEE overflow
     logic [1:0] round;  // 60: Round of the write
@@ -162,7 +172,7 @@ package dither_pkg;
     logic [7:0] opcode;  // 0: Op
   } instr_t;
   localparam logic [511:0] EngineReserved =
-    512'h000000000000000000000000000000000000000000000000000000000000000000000000ff000000ff000000ff000000ff000000000000008000000000800000;
+    512'h000000000000000000000000000000000000000000000000000000000000000000000000ff000000ff000000ff00000040000000000000008000000000800000;
 
   // The dma layout, most significant field first.
   typedef struct packed {
@@ -202,6 +212,10 @@ package dither_pkg;
   localparam logic [15:0] CsrDramBaseHi = 16'h0024;  // rw
   localparam logic [15:0] CsrDramLimitLo = 16'h0028;  // rw
   localparam logic [15:0] CsrDramLimitHi = 16'h002c;  // rw
+  localparam logic [15:0] CsrNonfiniteCount = 16'h0030;  // rw
+  localparam logic [15:0] CsrNonfiniteIndex = 16'h0034;  // ro
+  localparam logic [15:0] CsrNonfiniteFirst = 16'h0038;  // ro
+  localparam logic [15:0] CsrRngMode = 16'h003c;  // ro
   localparam logic [15:0] CsrQueueBase = 16'h0100;  // one block per queue
   localparam int unsigned CsrQueueStride = 64;
   localparam logic [15:0] CsrQueueBaseLo = 16'h0000;  // offset, rw

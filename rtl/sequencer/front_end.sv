@@ -9,6 +9,7 @@
 module front_end #(
   parameter  int unsigned Rows      = 8,                            // partitions
   parameter  int unsigned AxiBits   = dither_pkg::AxiBitsOf(Rows),  // 128, 256 or 512
+  parameter  bit          Whiten    = 1'b1,                         // of the random words
   localparam int unsigned NumQueues = dither_pkg::NumQueues
 ) (
   input  logic                     clk_i,
@@ -57,6 +58,12 @@ module front_end #(
   input  logic [NumQueues-1:0]     stall_i,
   input  logic [NumQueues*8-1:0]   work_i,
   input  logic [3:0]               conflicts_i,       // SBUF requests not granted this cycle
+  // PSUM writes of the vector (low bits) and the scalar engine; their done_i comes a cycle later
+  input  logic [1:0]               psum_write_i,
+  input  logic [5:0]               psum_bank_i,
+  // four cycles after done_i of a tensor instruction that counted infinite or NaN words
+  input  logic                     nonfinite_valid_i,
+  input  logic [31:0]              nonfinite_count_i,
   output logic [31:0]              watchdog_o,        // for the DMA
   // rounder states of the vector and scalar engines (csr.sv)
   output logic                     rng_scalar_o,
@@ -79,10 +86,10 @@ module front_end #(
   logic [NumQueues-1:0]      reset_done;
   logic [NumQueues*2-1:0]    state /*verilator public_flat_rd*/;  // simulations watch it for the end
   logic [NumQueues*32-1:0]   head;
-  logic [NumQueues*8-1:0]    stat_err;
-  logic [NumQueues*2-1:0]    stat_operand;
-  logic [NumQueues*32-1:0]   stat_index;
-  logic [NumQueues*48-1:0]   stat_addr;
+  logic [NumQueues*8-1:0]    stat_err /*verilator public_flat_rd*/;  // compared with the model's in lockstep
+  logic [NumQueues*2-1:0]    stat_operand /*verilator public_flat_rd*/;
+  logic [NumQueues*32-1:0]   stat_index /*verilator public_flat_rd*/;
+  logic [NumQueues*48-1:0]   stat_addr /*verilator public_flat_rd*/;
   logic [NumQueues-1:0]      stopped;
   logic [NumQueues-1:0]      irq;
   logic [NumQueues-1:0]      wait_sem_event;
@@ -109,11 +116,33 @@ module front_end #(
   logic [44:0] dram_limit;
   logic [31:0] watchdog;
   assign watchdog_o = watchdog;
+  logic [7:0]              psum_written;
+  logic [NumQueues*8-1:0]  psum_banks;    // only the tensor queue's are used
+  logic [NumQueues*32-1:0] done_index;
+  logic                    unused_queues;
+  assign unused_queues = ^{psum_banks, done_index};
   logic        host_valid, host_ready, host_add;
   logic [5:0]  host_sem, read_sem;
   logic [15:0] host_val, read_val;
 
-  csr #(.Rows(Rows)) u_csr (
+  // The index of a done matmul waits for its count of infinite and NaN words.
+  localparam int unsigned Tensor = 32'(dither_pkg::QueueTensor);
+  localparam int unsigned Vector = 32'(dither_pkg::QueueVector);
+  localparam int unsigned Scalar = 32'(dither_pkg::QueueScalar);
+  logic [31:0] done_index_1_q, done_index_2_q, done_index_3_q, done_index_4_q;
+  logic [3:1]  done_q;
+  always_ff @(posedge clk_i or negedge rst_ni) begin
+    if (!rst_ni) done_q <= '0;
+    else         done_q <= {done_q[2:1], done_i[Tensor]};
+  end
+  always_ff @(posedge clk_i) begin
+    if (done_i[Tensor]) done_index_1_q <= done_index[32*Tensor +: 32];
+    if (done_q[1])      done_index_2_q <= done_index_1_q;
+    if (done_q[2])      done_index_3_q <= done_index_2_q;
+    if (done_q[3])      done_index_4_q <= done_index_3_q;
+  end
+
+  csr #(.Rows(Rows), .Whiten(Whiten)) u_csr (
     .clk_i, .rst_ni,
     .aw_valid_i(s_aw_valid_i), .aw_ready_o(s_aw_ready_o), .aw_addr_i(s_aw_addr_i),
     .w_valid_i(s_w_valid_i), .w_ready_o(s_w_ready_o), .w_data_i(s_w_data_i), .w_strb_i(s_w_strb_i),
@@ -127,11 +156,18 @@ module front_end #(
     .reset_o(reset), .resume_o(resume), .reset_done_i(reset_done), .state_i(state), .head_i(head),
     .err_i(stat_err), .err_operand_i(stat_operand), .err_index_i(stat_index),
     .err_addr_i(stat_addr), .stopped_i(stopped), .irq_i(irq),
+    .nonfinite_valid_i, .nonfinite_count_i, .nonfinite_index_i(done_index_4_q),
     .busy_i, .wait_sem_i(wait_sem_event), .wait_fetch_i(wait_fetch_event), .stall_i, .work_i,
     .retired_i(retire_valid_o), .conflicts_i,
     .sem_valid_o(host_valid), .sem_ready_i(host_ready), .sem_add_o(host_add),
     .sem_index_o(host_sem), .sem_val_o(host_val), .sem_read_o(read_sem), .sem_read_val_i(read_val),
     .rng_scalar_o, .rng_lane_o, .rng_we_o, .rng_wdata_o, .rng_vector_rdata_i, .rng_scalar_rdata_i
+  );
+
+  psum_written u_written (
+    .clk_i, .rst_ni,
+    .te_banks_i(psum_banks[8*Tensor +: 8]), .write_i(psum_write_i), .bank_i(psum_bank_i),
+    .done_i({done_i[Scalar], done_i[Vector]}), .written_o(psum_written)
   );
 
   fetch #(.AxiBits(AxiBits)) u_fetch (
@@ -176,6 +212,7 @@ module front_end #(
       .instr_o(instr_o[512*q +: 512]), .done_i(done_i[q]), .engine_err_i(err_i[q]),
       .engine_err_cause_i(err_cause_i[8*q +: 8]), .engine_err_addr_i(err_addr_i[48*q +: 48]),
       .engine_busy_i(busy_i[q]),
+      .psum_written_i(psum_written), .psum_banks_o(psum_banks[8*q +: 8]), .done_index_o(done_index[32*q +: 32]),
       .wait_sem_event_o(wait_sem_event[q]), .wait_fetch_event_o(wait_fetch_event[q]),
       .retire_valid_o(retire_valid_o[q]), .retire_index_o(retire_index_o[32*q +: 32])
     );

@@ -4,6 +4,7 @@
 //
 // Timing  done_o is held until clear_i; 4 + operands * used dimensions cycles at most 16 (engines);
 //         a DMA side in SBUF takes its dimensions twice: partitions, then bytes. One multiplier.
+//         A matmul with strides over a PSUM bank may take longer (bank_set.sv).
 // Model   sim/model/check.hpp        Test  tb/sequencer/instr_check_test.cpp
 `default_nettype none
 `include "chk.svh"
@@ -22,7 +23,8 @@ module instr_check #(
   output logic         done_o,         // the result below stands
   output logic [7:0]   err_o,          // dither_pkg::Err*, ErrNone if every check passed
   output logic [1:0]   operand_o,
-  output logic [47:0]  addr_o
+  output logic [47:0]  addr_o,
+  output logic [7:0]   banks_o         // with ErrNone: PSUM banks that a matmul writes
 );
   // Strides: 16 bits of elements or 32 bits of bytes. Sums: four products, scaled by the element
   // size, and the base: below 2^37 for engines, below 2^50 for DMA; one sign bit more.
@@ -39,7 +41,8 @@ module instr_check #(
   assign d = instr_i;
   assign unused_fields = ^{e, d};
 
-  localparam logic [1:0] StIdle = 2'd0, StRun = 2'd1, StDone = 2'd2;
+  localparam logic [1:0] StIdle = 2'd0, StRun = 2'd1, StDone = 2'd2, StBanks = 2'd3;
+  logic banks_done;               // banks_o stands
 
   // Result of checks 1 to 9 (DMA: without the partition extents and what follows them).
   logic [7:0]  stat_err;
@@ -211,14 +214,29 @@ module instr_check #(
       end
     end
   end else begin : gen_engine
-    logic        matmul_q;
+    logic        array_q;  // matmul or transpose
     logic [44:0] unused_dram_limit;
     logic [43:0] unused_dram_base;
     assign unused_dram_limit = dram_limit_i;
     assign unused_dram_base  = dram_base_i;
 
+    // Pieces of 8 significand bits in which a matmul takes the dtype, as sim/model/check.hpp has it.
+    function automatic logic [2:0] pieces(input logic [3:0] dtype, input logic to_int32);
+      if (to_int32) pieces = dtype == dither_pkg::DtypeInt8 ? 3'd1 : 3'd0;
+      else begin
+        case (dtype)
+          dither_pkg::DtypeFp32: pieces = 3'd3;
+          dither_pkg::DtypeFp16: pieces = 3'd2;
+          dither_pkg::DtypeBf16, dither_pkg::DtypeFp8E4M3, dither_pkg::DtypeFp8E5M2: pieces = 3'd1;
+          default: pieces = 3'd0;
+        endcase
+      end
+    endfunction
+
     always_comb begin : checks
-      logic matmul, reduce, act, tensor, read1, float1, float0;
+      logic matmul, transpose, array, reduce, act, tensor, read0, read1, to_int;
+      logic [2:0] pieces_0, pieces_1;  // that a matmul may name
+      logic [8:0] room;                // partitions of a tile
       logic [2:0] bytes_d, bytes_0, bytes_1;
       logic [8:0] end_d, end_0, end_1;
       logic [2:0] bad;   // one bit an operand
@@ -229,13 +247,18 @@ module instr_check #(
       stat_mis_operand = 2'd0;
       stat_items       = 4'b0000;
       stat_last_dim    = 2'd0;
-      matmul = 1'b0;
+      matmul    = 1'b0;
+      transpose = 1'b0;
+      array     = 1'b0;
       reduce = 1'b0;
       act    = 1'b0;
       tensor = 1'b0;
-      read1  = 1'b0;
-      float0 = 1'b0;
-      float1 = 1'b0;
+      read0   = 1'b0;
+      read1   = 1'b0;
+      to_int = 1'b0;
+      pieces_0 = 3'd0;
+      pieces_1 = 3'd0;
+      room     = 9'd0;
       bytes_d = 3'd0;
       bytes_0 = 3'd0;
       bytes_1 = 3'd0;
@@ -249,17 +272,20 @@ module instr_check #(
         tensor = Queue == 32'(dither_pkg::QueueVector) && e.opcode == dither_pkg::OpTensor;
         reduce = Queue == 32'(dither_pkg::QueueVector) && e.opcode == dither_pkg::OpReduce;
         act    = Queue == 32'(dither_pkg::QueueScalar) && e.opcode == dither_pkg::OpAct;
-        read1  = matmul || (tensor && e.func != dither_pkg::VecFuncCopy && !e.src1_imm)
+        transpose = Queue == 32'(dither_pkg::QueueTensor) && e.opcode == dither_pkg::OpTranspose;
+        array  = matmul || transpose;
+        read0  = !transpose;
+        read1  = array || (tensor && e.func != dither_pkg::VecFuncCopy && !e.src1_imm)
               || (act && !e.src1_imm);
-        stat_items = {1'b0, read1, 2'b11};
+        stat_items = {1'b0, read1, read0, 1'b1};
         for (int k = 1; k < 4; k++) if (e.size[k] != 16'd1) stat_last_dim = 2'(k);
         bytes_d = dither_pkg::DtypeBytes(e.dtype_d);
         bytes_0 = dither_pkg::DtypeBytes(e.dtype_0);
         bytes_1 = dither_pkg::DtypeBytes(e.dtype_1);
-        float0  = e.dtype_0 == dither_pkg::DtypeBf16 || e.dtype_0 == dither_pkg::DtypeFp8E4M3
-               || e.dtype_0 == dither_pkg::DtypeFp8E5M2;
-        float1  = e.dtype_1 == dither_pkg::DtypeBf16 || e.dtype_1 == dither_pkg::DtypeFp8E4M3
-               || e.dtype_1 == dither_pkg::DtypeFp8E5M2;
+        to_int  = e.dtype_d == dither_pkg::DtypeInt32;
+        pieces_0 = pieces(e.dtype_0, to_int);
+        pieces_1 = transpose ? bytes_1 : pieces(e.dtype_1, to_int);
+        room     = 9'(Rows) >> (matmul ? e.tiles : 2'd0);
         end_d = 9'(e.part_d) + 9'(e.parts_d);
         end_0 = 9'(e.part_0) + 9'(e.parts);
         end_1 = 9'(e.part_1) + 9'(e.parts);
@@ -267,24 +293,24 @@ module instr_check #(
         // From the last check to the first, so that the first one has the last word. Inside a
         // check a bit of `bad` is an operand, and the lowest set one is reported.
         bad = {read1 && (e.off_1[1:0] & 2'(bytes_1 - 3'd1)) != 2'd0,
-               (e.off_0[1:0] & 2'(bytes_0 - 3'd1)) != 2'd0,
+               read0 && (e.off_0[1:0] & 2'(bytes_0 - 3'd1)) != 2'd0,
                (e.off_d[1:0] & 2'(bytes_d - 3'd1)) != 2'd0};
         if (bad != 3'd0) begin
           stat_err     = dither_pkg::ErrMisaligned;
           stat_operand = bad[0] ? 2'd0 : bad[1] ? 2'd1 : 2'd2;
         end
         // Ranges of partitions first, then equality.
-        bad = {read1 && e.part_0 != e.part_1, 1'b0, !matmul && e.part_d != e.part_0};
+        bad = {read0 && read1 && e.part_0 != e.part_1, 1'b0, !array && e.part_d != e.part_0};
         if (bad != 3'd0) begin
           stat_err     = dither_pkg::ErrBadPartition;
           stat_operand = bad[0] ? 2'd0 : 2'd2;
         end
-        bad = {read1 && end_1 > 9'(Rows), end_0 > 9'(Rows), end_d > 9'(Rows)};
+        bad = {read1 && end_1 > room, read0 && end_0 > room, end_d > room};
         if (bad != 3'd0) begin
           stat_err     = dither_pkg::ErrBadPartition;
           stat_operand = bad[0] ? 2'd0 : bad[1] ? 2'd1 : 2'd2;
         end
-        bad = {matmul && (e.str_1[1] | e.str_1[2] | e.str_1[3]) != 16'd0, 1'b0, 1'b0};
+        bad = {array && (e.str_1[1] | e.str_1[2] | e.str_1[3]) != 16'd0, 1'b0, 1'b0};
         for (int k = 0; k < 4; k++) begin
           if (reduce && 2'(k) <= e.rdims && e.str_d[k] != 16'd0) bad[0] = 1'b1;
         end
@@ -293,25 +319,29 @@ module instr_check #(
           stat_operand = bad[0] ? 2'd0 : 2'd2;
         end
         if (e.size[0] == 16'd0 || e.size[1] == 16'd0 || e.size[2] == 16'd0 || e.size[3] == 16'd0
-         || e.parts == 8'd0 || e.parts_d == 8'd0 || (!matmul && e.parts != e.parts_d)) begin
+         || e.parts == 8'd0 || e.parts_d == 8'd0 || (!array && e.parts != e.parts_d)
+         || (transpose && e.size != {48'h1_0001_0001, 16'(e.parts)})) begin
           stat_err     = dither_pkg::ErrBadSize;
           stat_operand = 2'd0;
         end
-        bad = {(matmul || (act && read1)) && e.space_1, matmul && e.space_0, matmul && !e.space_d};
+        bad = {(array || (act && read1)) && e.space_1, matmul && e.space_0, array && !e.space_d};
         if (bad != 3'd0) begin
           stat_err     = dither_pkg::ErrBadSpace;
           stat_operand = bad[0] ? 2'd0 : bad[1] ? 2'd1 : 2'd2;
         end
-        bad = {read1 && (bytes_1 == 3'd0 || (e.space_1 && bytes_1 != 3'd4) || (matmul && !float1)),
-               bytes_0 == 3'd0 || (e.space_0 && bytes_0 != 3'd4) || (matmul && !float0),
+        bad = {read1 && (bytes_1 == 3'd0 || (e.space_1 && bytes_1 != 3'd4)
+                      || (array && 3'(e.piece_1) >= pieces_1)),
+               read0 && (bytes_0 == 3'd0 || (e.space_0 && bytes_0 != 3'd4)
+                      || (matmul && 3'(e.piece_0) >= pieces_0)),
                bytes_d == 3'd0 || (e.space_d && bytes_d != 3'd4)
-                               || (matmul && e.dtype_d != dither_pkg::DtypeFp32)};
+                               || (array && e.dtype_d != dither_pkg::DtypeFp32 && !to_int)};
         if (bad != 3'd0) begin
           stat_err     = dither_pkg::ErrBadDtype;
           stat_operand = bad[0] ? 2'd0 : bad[1] ? 2'd1 : 2'd2;
         end
         if (e.round > dither_pkg::RoundRtz
-         || (matmul && e.func != 8'd0)
+         || (matmul && (e.func != 8'd0 || e.tiles == 2'd3))
+         || (transpose && (e.func > dither_pkg::TransposeFuncByte || e.tiles != 2'd0))
          || (tensor && e.func > dither_pkg::VecFuncMin)
          || (reduce && e.func > dither_pkg::RedFuncMin)
          || (act    && e.func > dither_pkg::ActFuncRelu)) begin
@@ -320,14 +350,14 @@ module instr_check #(
         end
         if (stat_nop) stat_err = dither_pkg::ErrNone;
         if ((instr_i & dither_pkg::EngineReserved) != '0) stat_err = dither_pkg::ErrReservedField;
-        if (!(stat_nop || matmul || tensor || reduce || act)) begin
+        if (!(stat_nop || array || tensor || reduce || act)) begin
           stat_err = dither_pkg::ErrIllegalOpcode;
         end
         if (stat_err <= dither_pkg::ErrReservedField) stat_operand = 2'd0;
       end
     end
 
-    // Source 1 of matmul has one dimension of its own: the columns.
+    // Source 1 of matmul and transpose has one dimension of its own: the columns.
     always_comb begin : factors
       count  = 16'd0;
       stride = 16'sd0;
@@ -337,7 +367,7 @@ module instr_check #(
         stride = e.str_1[dim_q];
         if (item == 2'd0) stride = e.str_d[dim_q];
         if (item == 2'd1) stride = e.str_0[dim_q];
-        if (item == 2'd2 && matmul_q) begin
+        if (item == 2'd2 && array_q) begin
           count         = 16'(e.parts_d) - 16'd1;
           item_last_dim = 1'b1;
         end
@@ -381,7 +411,9 @@ module instr_check #(
     end
 
     always_ff @(posedge clk_i) begin
-      if (valid_i && state_q == StIdle) matmul_q <= instr_i[7:0] == dither_pkg::OpMatmul;
+      if (valid_i && state_q == StIdle) begin
+        array_q <= instr_i[7:0] == dither_pkg::OpMatmul || instr_i[7:0] == dither_pkg::OpTranspose;
+      end
     end
   end
 
@@ -424,11 +456,13 @@ module instr_check #(
       valid2_q <= valid1_q && last1_q;
       if (item_last_dim) items_q[item] <= 1'b0;
       if (valid2_q && (fail2 || final2_q || (mis_q && no_addr2 && item1_q[1]))) begin
-        state_q  <= StDone;
+        state_q  <= fail2 || banks_done ? StDone : StBanks;
         valid1_q <= 1'b0;
         valid2_q <= 1'b0;
         items_q  <= 4'b0000;
       end
+    end else if (state_q == StBanks) begin
+      if (banks_done) state_q <= StDone;
     end
   end
 
@@ -467,6 +501,37 @@ module instr_check #(
     end
   end
   assign done_o = state_q == StDone;
+
+  // The banks of a matmul's destination, item 0, from the products that its range needs anyway.
+  if (Queue == 32'(dither_pkg::QueueTensor)) begin : gen_banks
+    logic [7:0] set_banks;
+    logic [1:0] dim1_q;
+    logic       matmul_q;
+    always_ff @(posedge clk_i) begin
+      dim1_q <= dim_q;
+      if (valid_i && state_q == StIdle) matmul_q <= !stat_nop;
+    end
+    bank_set u_banks (
+      .clk_i,
+      .rst_ni,
+      .load_i       (valid_i && state_q == StIdle && stat_err == dither_pkg::ErrNone && !stat_nop),
+      .clear_i,
+      .off_i        (e.off_d[13:2]),
+      .size_i       (e.size),
+      .str_i        (e.str_d),
+      .prod_valid_i (valid1_q && item1_q == 2'd0),
+      .prod_dim_i   (dim1_q),
+      .prod_minus_i (prod_q[ProdW-1]),
+      .prod_i       (prod_q[11:0]),
+      .start_i      (state_q == StRun && valid2_q && item2_q == 2'd0 && !fail2),
+      .done_o       (banks_done),
+      .banks_o      (set_banks)
+    );
+    assign banks_o = matmul_q ? set_banks : '0;
+  end else begin : gen_no_banks
+    assign banks_done = 1'b1;
+    assign banks_o    = '0;
+  end
 
   // An instruction stays until it is cleared.
   `CHK(ValidHeld_A, !$past(rst_ni) || !$past(valid_i && !clear_i) || valid_i)

@@ -60,6 +60,10 @@ module sequencer #(
   // events and trace
   output logic         wait_sem_event_o,
   output logic         wait_fetch_event_o,
+  // PSUM banks (tensor queue)
+  input  logic [7:0]   psum_written_i,     // banks that hold something
+  output logic [7:0]   psum_banks_o,       // of the matmul that goes to the engine in this cycle
+  output logic [31:0]  done_index_o,       // with done_i: HEAD count of that instruction
   output logic         retire_valid_o,     // all effects are in memory from the next cycle on
   output logic [31:0]  retire_index_o
 );
@@ -81,6 +85,7 @@ module sequencer #(
   logic [7:0]  check_err;
   logic [1:0]  check_operand;
   logic [47:0] check_addr;
+  logic [7:0]  check_banks;
   assign check_valid = fetch_valid_i && fetch_fault_i == 2'b00;
   instr_check #(.Rows(Rows), .Queue(Queue)) u_check (
     .clk_i,
@@ -93,7 +98,8 @@ module sequencer #(
     .done_o    (check_done),
     .err_o     (check_err),
     .operand_o (check_operand),
-    .addr_o    (check_addr)
+    .addr_o    (check_addr),
+    .banks_o   (check_banks)
   );
   logic checked_ok, checked_bad;
   assign checked_ok  = check_valid && check_done && check_err == dither_pkg::ErrNone;
@@ -120,8 +126,17 @@ module sequencer #(
   assign wait_val_o   = next.wait_val;
   assign unmet        = wait_valid_o && !wait_met_i;
 
+  // The check that depends on what ran before comes last, when the wait has been met: an accumulate needs every bank
+  // that it touches to hold something. Nothing but a write of another queue, which nothing orders, can mend it later.
+  logic [7:0] next_banks_q, next_reads_q, missing;
+  logic       unwritten;
+  assign missing      = next_reads_q & ~psum_written_i;
+  assign unwritten    = missing != '0;
+  assign psum_banks_o = push ? next_banks_q : '0;
+
   logic may_push;
-  assign may_push      = next_valid_q && next_go_q && inside_q != 3'd4 && running && errs_q == 4'd0;
+  assign may_push      = next_valid_q && next_go_q && inside_q != 3'd4 && running && errs_q == 4'd0
+                      && !unwritten;
   assign instr_valid_o = may_push && !next_nop;
   assign instr_o       = next_q;
   assign push          = may_push && (next_nop || instr_ready_i);
@@ -163,6 +178,7 @@ module sequencer #(
   assign irq_o       = retire && head_info[0];
   assign retire_valid_o = retire;
   assign retire_index_o = head_q;
+  assign done_index_o   = head_q + 32'(2'(open_index - rd_q));
 
   // --- watchdog: what the queue waits for once everything before has retired --------------------
   logic [31:0] patience_q;
@@ -201,6 +217,11 @@ module sequencer #(
           stop_operand = check_operand;
           stop_addr    = check_addr;
         end
+      end else if (next_valid_q && next_go_q && unwritten && inside_q == 3'd0) begin
+        stop     = 1'b1;
+        at_d     = AtNext;
+        stop_err = dither_pkg::ErrPsumUnwritten;
+        for (int b = 7; b >= 0; b--) if (missing[b]) stop_addr = 48'(b) * 48'(4 * dither_pkg::PsumBankWords);
       end else if (bark) begin
         stop = 1'b1;
         at_d = wait_sem ? AtNext : AtMemory;
@@ -275,6 +296,8 @@ module sequencer #(
     if (take) begin
       next_q    <= fetch_instr_i;
       next_go_q <= !fetch_instr_i[14];  // wait_en
+      next_banks_q <= check_banks;
+      next_reads_q <= fetch_instr_i[72] ? check_banks : '0;  // acc
     end else if (wait_valid_o && wait_met_i) begin
       next_go_q <= 1'b1;
     end
@@ -324,10 +347,12 @@ module sequencer #(
 
   // The engine answers only for instructions that it has, once each.
   `CHK(AnswerExpected_A, !(done_i || engine_err_i) || (open && !(done_i && engine_err_i)))
-  // An engine that meets an error takes nothing in that cycle.
-  `CHK(ErrorAlone_A, !(engine_err_i && push))
+  // An engine that meets an error takes nothing in that cycle (a nop doesn't go there).
+  `CHK(ErrorAlone_A, !(engine_err_i && push && !next_nop))
   // At most four instructions are inside, and none starts in a stopped queue.
   `CHK(InsideBound_A, inside_q <= 3'd4 && !(instr_valid_o && error_q))
+  // A bank that holds something keeps doing so.
+  `CHK(WrittenStays_A, !$past(rst_ni) || ($past(psum_written_i) & ~psum_written_i) == '0)
   // An offer is held unless the queue stops.
   `CHK(HeldOffer_A, !$past(rst_ni) || !$past(instr_valid_o && !instr_ready_i) || !running
                  || errs_q != 4'd0 || (instr_valid_o && instr_o == $past(instr_o)))

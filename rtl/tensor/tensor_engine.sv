@@ -1,10 +1,10 @@
-// Tensor engine: runs matmul instructions on the PE array, from SBUF into PSUM.
+// Tensor engine: runs matmul and transpose instructions on the PE array, from SBUF into PSUM.
 //
 //   instr ─► P (prepared) ─► W (stationary tile loads) ─► X (moving columns issue) ─► array ─► PSUM
 //
 // Three instructions overlap, so that a tile loads while the one before it computes: with N >= M + part_d
-// moving columns back-to-back tiles lose no cycle. Issue stalls when SBUF is taken or an accumulate would read
-// a PSUM word that is still on its way; behind issue nothing stalls.
+// moving columns back-to-back tiles lose no cycle, whatever their dtypes. Issue stalls when SBUF is taken or an
+// accumulate would read a PSUM word that is still on its way; behind issue nothing stalls.
 // Timing  issue to PSUM write: ArrayLatency + 7 cycles.     Model  sim/model/column_sum.hpp
 // Test    tb/tensor/tensor_engine_test.cpp
 `default_nettype none
@@ -25,6 +25,8 @@ module tensor_engine #(
   output logic               busy_o,
   output logic               stall_o,
   output logic [7:0]         work_o,
+  output logic               nonfinite_valid_o,  // four cycles after done_o of an instruction that counted some
+  output logic [31:0]        nonfinite_count_o,
   // SBUF
   output logic               te_x_req_o,
   output logic [WordW-1:0]   te_x_addr_o,
@@ -51,15 +53,24 @@ module tensor_engine #(
   localparam int unsigned Hazard   = WriteAge - ReadAge;  // an accumulate waits for the last so many columns
   localparam int unsigned MaxInside = 4;
 
-  // Rows first .. first+count-1.
-  function automatic logic [Rows-1:0] mask(input logic [7:0] first, input logic [7:0] count);
+  // Rows (or columns) first .. first+count-1 of each of the 2^tiles tiles.
+  function automatic logic [Rows-1:0] mask(input logic [1:0] tiles, input logic [7:0] first,
+                                           input logic [7:0] count);
+    logic [8:0] row;  // in its tile
     for (int unsigned r = 0; r < Rows; r++) begin
-      mask[r] = 9'(r) >= 9'(first) && 9'(r) < 9'(first) + 9'(count);
+      row     = tiles == 2'd0 ? 9'(r) : tiles == 2'd1 ? 9'(r % (Rows / 2)) : 9'(r % (Rows / 4));
+      mask[r] = row >= 9'(first) && row < 9'(first) + 9'(count);
     end
   endfunction
-  // log2 of the element size; only bf16 has two bytes here.
+  // Rows of one tile.
+  function automatic logic [Rows-1:0] tile_rows(input logic [1:0] tiles, input logic [1:0] tile);
+    for (int unsigned r = 0; r < Rows; r++) begin
+      tile_rows[r] = tiles == 2'd0 || (tiles == 2'd1 ? 2'(r / (Rows / 2)) : 2'(r / (Rows / 4))) == tile;
+    end
+  endfunction
+  // log2 of the element size
   function automatic logic [1:0] esize(input logic [3:0] dtype);
-    esize = dtype == dither_pkg::DtypeBf16 ? 2'd1 : 2'd0;
+    esize = 2'(dither_pkg::DtypeBytes(dtype) >> 1);  // 1, 2, 4 -> 0, 1, 2
   endfunction
 
   // ------------------------------------------------------------------ P: start of the last stationary column
@@ -70,20 +81,29 @@ module tensor_engine #(
   logic               unused_instr;
   assign unused_instr  = ^w_q;  // the engine needs only some fields
   assign instr         = instr_i;
+  logic p_transpose, p_reuse;
+  assign p_transpose   = p_q.opcode == dither_pkg::OpTranspose;
+  assign p_reuse       = p_q.reuse && !p_transpose;
   assign p_tail        = p_q.parts_d - 8'd1;
   assign instr_ready_o = !p_valid_q || p_take;
 
   // ------------------------------------------------------------------ W: load the stationary tile
   logic             w_valid_q, w_loaded_q, w_fire, w_last, w_elem_ready, w_ready, w_zero;
   logic [ByteW-1:0] w_addr_q, w_step;
-  logic [7:0]       w_left_q;   // columns of the tile still to send, then part_d zero columns
+  logic [7:0]       w_left_q;   // columns of the tile still to send, then the zero columns west of it
   logic [7:0]       w_zeros_q;
-  logic             w_fire1_q, w_zero1_q, w_valid2_q, w_zero2_q;
+  logic [1:0]       w_tiles_q;  // tiles behind this one: its own number
+  logic [7:0]       w_gap, w_gap_q;  // zero columns between tiles
+  logic [ByteW-1:0] w_start_q;
+  logic             w_reuse_q, w_transpose_q, w_tile_end;
+  logic             w_fire1_q, w_valid2_q;
 
   // ------------------------------------------------------------------ X: issue moving columns
   logic             x_valid_q, x_swap_q, x_acc_q, x_first_q;
-  logic [3:0]       x_dtype_q;
-  logic             x_fire, x_go, x_ready, x_last, hazard;
+  logic             x_one_q;            // transpose: one-hot columns, nothing is read
+  logic             x_int_q;            // the foot's mode
+  logic [1:0]       x_shift_q;
+  logic             x_fire, x_go, x_elem_ready, x_ready, x_last, hazard;
   logic [1:0]       x_dim;
   logic [ByteW-1:0] x_addr;
   logic [13:0]      d_addr;
@@ -118,14 +138,17 @@ module tensor_engine #(
     end
   end
 
-  // The tile enters from the west, its last column first; part_d zero columns push it to its place. The shadow
-  // weights are free once X has issued the first column of the instruction before (its swap).
+  // The tile enters from the west, its last column first; part_d zero columns push it to its place. Of tiles side
+  // by side the easternmost enters first, with zero columns between them. The shadow weights are free once X has
+  // issued the first column of the instruction before (its swap).
   assign w_zero = w_left_q == '0;
   logic w_go;
   assign w_go    = w_valid_q && !w_loaded_q && (!x_swap_q || x_go);
   assign w_ready = w_zero || w_elem_ready;
   assign w_fire  = w_go && w_ready && (!x_swap_q || x_fire);
-  assign w_last  = w_fire && w_left_q + w_zeros_q == 8'd1;
+  assign w_tile_end = w_left_q + w_zeros_q == 8'd1;
+  assign w_last  = w_fire && w_tile_end && w_tiles_q == '0;
+  assign w_gap   = 8'(Rows >> p_q.tiles) - p_q.parts_d;
   assign w_step  = ByteW'(24'($signed(w_q.str_1[0])) << esize(w_q.dtype_1));
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
@@ -137,7 +160,7 @@ module tensor_engine #(
     end else begin
       if (w_take) begin
         w_valid_q  <= 1'b1;
-        w_loaded_q <= p_q.reuse;
+        w_loaded_q <= p_reuse;
       end else if (x_take) begin
         w_valid_q  <= 1'b0;
       end else if (w_last) begin
@@ -151,15 +174,24 @@ module tensor_engine #(
     if (w_take) begin
       w_q       <= p_q;
       w_addr_q  <= p_start_q;
+      w_start_q <= p_start_q;
       w_left_q  <= p_q.parts_d;
-      w_zeros_q <= p_q.part_d;
+      w_zeros_q <= p_q.tiles == 2'd0 ? p_q.part_d : w_gap;
+      w_gap_q   <= w_gap;
+      w_tiles_q <= p_q.tiles == 2'd0 ? 2'd0 : p_q.tiles == 2'd1 ? 2'd1 : 2'd3;
+      w_reuse_q     <= p_reuse;
+      w_transpose_q <= p_transpose;
     end else if (w_fire) begin
       w_addr_q <= w_addr_q - w_step;
       if (w_zero) w_zeros_q <= w_zeros_q - 8'd1;
       else        w_left_q  <= w_left_q - 8'd1;
+      if (w_tile_end && w_tiles_q != '0) begin
+        w_addr_q  <= w_start_q;
+        w_left_q  <= w_q.parts_d;
+        w_zeros_q <= w_tiles_q == 2'd1 ? w_q.part_d : w_gap_q;
+        w_tiles_q <= w_tiles_q - 2'd1;
+      end
     end
-    w_zero1_q <= w_zero;
-    w_zero2_q <= w_zero1_q;
   end
 
   logic [Rows*32-1:0] w_elem, x_elem;
@@ -193,7 +225,8 @@ module tensor_engine #(
   logic hit;
   assign hazard = x_acc_q && hit;
   assign x_go   = x_valid_q && !hazard;
-  assign x_fire = x_go && x_ready;
+  assign x_ready = x_one_q || x_elem_ready;
+  assign x_fire  = x_go && x_ready;
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
@@ -202,7 +235,7 @@ module tensor_engine #(
     end else begin
       if (x_take) begin
         x_valid_q <= 1'b1;
-        x_swap_q  <= !w_q.reuse;
+        x_swap_q  <= !w_reuse_q;
       end else if (x_fire) begin
         x_swap_q <= 1'b0;
         if (x_last) x_valid_q <= 1'b0;
@@ -212,8 +245,12 @@ module tensor_engine #(
   always_ff @(posedge clk_i) begin
     if (x_take) begin
       x_acc_q   <= w_q.acc;
-      x_dtype_q <= w_q.dtype_0;
       x_first_q <= 1'b1;
+      x_one_q   <= w_transpose_q;
+      x_int_q   <= w_transpose_q || w_q.dtype_d == dither_pkg::DtypeInt32;
+      // A byte goes to its place in the word; bf16 into the upper half.
+      x_shift_q <= !w_transpose_q || w_q.func == dither_pkg::TransposeFuncByte ? 2'd0
+                 : w_q.piece_1 + {w_q.dtype_1 == dither_pkg::DtypeBf16, 1'b0};
     end else if (x_fire) begin
       x_first_q <= 1'b0;
     end
@@ -264,12 +301,12 @@ module tensor_engine #(
     .load_i      (x_take),
     .en_i        (1'b1),
     .space_i     (dither_pkg::SpaceSbuf),
-    .valid_i     (x_go),
+    .valid_i     (x_go && !x_one_q),
     .addr_i      (x_addr),
     .next_i      (x_next[ByteW-1:2]),
     .last_i      (x_last),
-    .ready_o     (x_ready),
-    .fire_i      (x_fire),
+    .ready_o     (x_elem_ready),
+    .fire_i      (x_fire && !x_one_q),
     .valid_1_i   (v_q[1]),
     .elem_o      (x_elem),
     .sbuf_req_o  (te_x_req_o),
@@ -286,6 +323,8 @@ module tensor_engine #(
   // Entry k of each vector belongs to the column issued k cycles ago.
   logic [WriteAge:1]    v_q, last_q, acc_q;
   logic [12*WriteAge-1:0] addr_q;  // entry k at 12*(k-1)
+  logic [ArrayLatency+2:1]       int_q;
+  logic [2*(ArrayLatency+2)-1:0] shift_q;
   logic                 swap1_q;
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
@@ -301,6 +340,8 @@ module tensor_engine #(
       last_q <= {last_q[WriteAge-1:1], x_last};
       acc_q  <= {acc_q[WriteAge-1:1], x_acc_q};
       addr_q <= {addr_q[12*(WriteAge-1)-1:0], d_addr[13:2]};
+      int_q   <= {int_q[ArrayLatency+1:1], x_int_q};
+      shift_q <= {shift_q[2*(ArrayLatency+1)-1:0], x_shift_q};
     end
   end
   always_comb begin
@@ -310,73 +351,85 @@ module tensor_engine #(
     end
   end
 
-  // Row masks and dtypes travel with the first column (x) and the first weights (w) of an instruction.
+  // Row masks and modes travel with the first column (x) and the first weights (w) of an instruction; of a
+  // transpose with every column, as its row moves.
+  // Mode: {dtype, piece, finite} and {one} or {byte, signed}.
   logic [Rows-1:0] x_rows_q, x_rows1_q, x_rows2_q, w_rows_q, w_rows1_q, w_rows2_q;
-  logic [3:0]      x_dtype1_q, x_dtype2_q, w_dtype1_q, w_dtype2_q;
-  logic            x_first1_q;
+  logic [7:0]      x_mode_q, x_mode1_q, x_mode2_q;
+  logic [8:0]      w_mode_q, w_mode1_q, w_mode2_q;
+  logic            x_load1_q, p_finite, w_finite_q;
+  assign p_finite = (p_q.piece_0 | p_q.piece_1) != '0 && !p_transpose;
   always_ff @(posedge clk_i) begin
-    if (x_take) x_rows_q <= w_rows_q;
-    if (w_take) w_rows_q <= mask(p_q.part_0, p_q.parts);
-    if (x_fire && x_first_q) begin
-      x_rows1_q  <= x_rows_q;
-      x_dtype1_q <= x_dtype_q;
+    if (w_take) begin
+      w_rows_q   <= mask(p_q.tiles, p_q.part_1, p_q.parts);
+      w_finite_q <= p_finite;
+      w_mode_q   <= {p_q.dtype_1, p_q.piece_1, p_finite, p_transpose,
+                     p_q.func == dither_pkg::TransposeFuncByte || esize(p_q.dtype_1) == 2'd0};
     end
-    x_first1_q <= x_fire && x_first_q;
-    if (x_first1_q) begin
-      x_rows2_q  <= x_rows1_q;
-      x_dtype2_q <= x_dtype1_q;
+    if (x_take) begin
+      x_rows_q <= w_transpose_q ? mask(2'd0, w_q.part_1, 8'd1) : w_rows_q;
+      x_mode_q <= {w_q.dtype_0, w_q.piece_0, w_finite_q, w_transpose_q};
+    end else if (x_fire && x_one_q) begin
+      x_rows_q <= x_rows_q << 1;
+    end
+    if (x_fire && (x_first_q || x_one_q)) begin
+      x_rows1_q <= x_rows_q;
+      x_mode1_q <= x_mode_q;
+    end
+    x_load1_q <= x_fire && (x_first_q || x_one_q);
+    if (x_load1_q) begin
+      x_rows2_q <= x_rows1_q;
+      x_mode2_q <= x_mode1_q;
     end
     if (w_fire) begin
-      w_rows1_q  <= w_rows_q;
-      w_dtype1_q <= w_q.dtype_1;
+      w_rows1_q <= w_zero ? '0 : w_rows_q & tile_rows(w_q.tiles, w_tiles_q);
+      w_mode1_q <= w_mode_q;
     end
     if (w_fire1_q) begin
-      w_rows2_q  <= w_rows1_q;
-      w_dtype2_q <= w_dtype1_q;
+      w_rows2_q <= w_rows1_q;
+      w_mode2_q <= w_mode1_q;
     end
   end
 
-  logic [Rows*16-1:0] x_half, w_half, x_operand, w_operand;
-  always_comb begin
-    for (int unsigned r = 0; r < Rows; r++) begin
-      x_half[16*r +: 16] = x_elem[32*r +: 16];
-      w_half[16*r +: 16] = w_elem[32*r +: 16];
-    end
-  end
+  logic [Rows*OperandW-1:0] x_operand, w_operand;
+  logic                     x_nan, w_nan;
   operand_decode #(.Rows(Rows)) u_x_decode (
-    .dtype_i (x_dtype2_q), .rows_i (x_rows2_q), .elem_i (x_half), .operand_o (x_operand)
+    .dtype_i   (x_mode2_q[7:4]),
+    .piece_i   (x_mode2_q[3:2]),
+    .finite_i  (x_mode2_q[1]),
+    .byte_i    (1'b0),
+    .signed_i  (1'b0),
+    .one_i     (x_mode2_q[0]),
+    .rows_i    (x_rows2_q),
+    .elem_i    (x_elem),
+    .operand_o (x_operand),
+    .nan_o     (x_nan)
   );
   operand_decode #(.Rows(Rows)) u_w_decode (
-    .dtype_i (w_dtype2_q), .rows_i (w_zero2_q ? '0 : w_rows2_q), .elem_i (w_half), .operand_o (w_operand)
+    .dtype_i   (w_mode2_q[8:5]),
+    .piece_i   (w_mode2_q[4:3]),
+    .finite_i  (w_mode2_q[2]),
+    .byte_i    (w_mode2_q[1]),
+    .signed_i  (w_mode2_q[0]),
+    .one_i     (1'b0),
+    .rows_i    (w_rows2_q),
+    .elem_i    (w_elem),
+    .operand_o (w_operand),
+    .nan_o     (w_nan)
   );
 
-  // The array's operand, {NaN, operand}, of a bf16 pattern.
-  function automatic logic [OperandW:0] operand(input logic [15:0] v);
-    logic nan;
-    nan = v[14:7] == '1 && v[6:0] != '0;
-    operand = {nan, v[15], nan ? 8'd0 : v[14:7] == '0 && v[6:0] != '0 ? 8'd1 : v[14:7],
-               nan ? 8'd0 : {v[14:7] != '0, v[6:0]}};
-  endfunction
-  logic [Rows*OperandW-1:0] x_array, w_array;
-  logic [Rows-1:0]          x_nan, w_nan;
-  always_comb begin
-    for (int unsigned r = 0; r < Rows; r++) begin
-      {x_nan[r], x_array[OperandW*r +: OperandW]} = operand(x_operand[16*r +: 16]);
-      {w_nan[r], w_array[OperandW*r +: OperandW]} = operand(w_operand[16*r +: 16]);
-    end
-  end
   pe_array #(.Rows(Rows)) u_array (
     .clk_i,
     .rst_ni,
     .w_valid_i (w_valid2_q),
-    .w_i       (w_array),
-    .w_nan_i   (|w_nan),
+    .w_i       (w_operand),
+    .w_nan_i   (w_nan),
     .swap_i    (swap1_q),
     .x_valid_i (v_q[2]),
-    .x_i       (x_array),
-    .x_nan_i   (|x_nan),
-    .int_i     (1'b0),
-    .shift_i   (2'd0),
+    .x_i       (x_operand),
+    .x_nan_i   (x_nan),
+    .int_i     (int_q[ArrayLatency+2]),
+    .shift_i   (shift_q[2*(ArrayLatency+1) +: 2]),
     .acc_i     (acc_q[ReadAge+1]),
     .psum_i    (te_r_data_i),
     .res_o     (te_w_psum_data_o)
@@ -388,9 +441,9 @@ module tensor_engine #(
   assign te_w_psum_addr_o = addr_q[12*(WriteAge-1) +: 12];
 
   // ------------------------------------------------------------------ instructions inside, destination columns
-  logic [16*MaxInside-1:0] cols_q;  // {part_d, parts_d}, oldest at 0
+  logic [18*MaxInside-1:0] cols_q;  // {tiles, part_d, parts_d}, oldest at 0
   logic [2:0]              inside_q, issued_q;  // accepted; those taken by X and not done
-  assign te_w_psum_lanes_o = mask(cols_q[15:8], cols_q[7:0]);
+  assign te_w_psum_lanes_o = mask(cols_q[17:16], cols_q[15:8], cols_q[7:0]);
   assign done_o = v_q[WriteAge] && last_q[WriteAge];
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
@@ -402,9 +455,27 @@ module tensor_engine #(
     end
   end
   always_ff @(posedge clk_i) begin
-    if (done_o) cols_q <= {16'b0, cols_q[16*MaxInside-1:16]};
-    if (x_take) cols_q[16*2'(issued_q - 3'(done_o)) +: 16] <= {w_q.part_d, w_q.parts_d};
+    if (done_o) cols_q <= {18'b0, cols_q[18*MaxInside-1:18]};
+    if (x_take) cols_q[18*2'(issued_q - 3'(done_o)) +: 18] <= {w_q.tiles, w_q.part_d, w_q.parts_d};
   end
+
+  // Which of them count infinite and NaN words; integers and bits have none.
+  logic [MaxInside-1:0] count_nf_q;
+  always_ff @(posedge clk_i) begin
+    if (done_o) count_nf_q <= {1'b0, count_nf_q[MaxInside-1:1]};
+    if (x_take) count_nf_q[2'(issued_q - 3'(done_o))] <= w_q.count_nf && w_q.dtype_d == dither_pkg::DtypeFp32
+                                                   && !w_transpose_q;
+  end
+  nonfinite #(.Rows(Rows)) u_nonfinite (
+    .clk_i,
+    .rst_ni,
+    .valid_i (te_w_psum_req_o && count_nf_q[0]),
+    .last_i  (done_o),
+    .lanes_i (te_w_psum_lanes_o),
+    .data_i  (te_w_psum_data_o),
+    .valid_o (nonfinite_valid_o),
+    .count_o (nonfinite_count_o)
+  );
 
   assign busy_o  = inside_q != '0;
   assign stall_o = x_go && !x_ready;

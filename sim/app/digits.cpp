@@ -26,7 +26,7 @@ struct Options {
   std::string model, data, image, backend = "rtl", json, trace;
   int images = 1000;
   std::uint64_t seed = 1;
-  bool stochastic = false;
+  bool stochastic = false, nonfinite = false;
 };
 
 std::uint16_t Bf16(float value) {
@@ -54,7 +54,8 @@ class Progress {
 // The network's parameters in the device's DRAM, and programs that run it on batches.
 class Classifier {
  public:
-  Classifier(Device& device, const Mlp& model, bool stochastic) : device_(device), model_(model), stochastic_(stochastic) {
+  Classifier(Device& device, const Mlp& model, bool stochastic, bool nonfinite)
+      : device_(device), model_(model), stochastic_(stochastic), nonfinite_(nonfinite) {
     for (std::size_t l = 0; l < model.layers.size(); ++l) {
       const DenseLayer& layer = model.layers[l];
       std::vector<std::uint16_t> weights(layer.weights.size());
@@ -88,7 +89,9 @@ class Classifier {
     spec.layers = layers_;
     spec.output = Tensor::Dram("scores", out, isa::Dtype::kFp32, {classes, batch});
     if (stochastic_) spec.narrowing.round = isa::Round::kSr;
-    device_.Run(BuildMlp(device_.config(), spec));
+    Program program = BuildMlp(device_.config(), spec);
+    if (nonfinite_) program.CountNonfinite();
+    device_.Run(program);
     const auto flat = device_.ReadArray<float>(out, std::size_t{classes} * batch);
     std::vector<std::vector<float>> scores(batch, std::vector<float>(classes));
     for (std::uint32_t p = 0; p < batch; ++p)
@@ -99,7 +102,7 @@ class Classifier {
  private:
   Device& device_;
   const Mlp& model_;
-  bool stochastic_;
+  bool stochastic_, nonfinite_;
   std::vector<MlpLayer> layers_;
   std::uint64_t mark_ = 0;
 };
@@ -147,7 +150,13 @@ int Run(const Options& options) {
     device = MakeFunctionalDevice(device_options);
   }
   device->SeedRounders(static_cast<std::uint32_t>(options.seed));
-  Classifier classifier(*device, model, options.stochastic);
+  Classifier classifier(*device, model, options.stochastic, options.nonfinite);
+  const auto show_nonfinite = [&] {
+    if (!options.nonfinite) return;
+    const NonfiniteRegisters n = device->Nonfinite();
+    fmt::print("infinite or NaN   {} words written by matmuls{}\n", n.count,
+               n.count ? fmt::format("; the first {} by tensor instruction {}", n.first, n.index) : "");
+  };
   fmt::print("network {} for {} pictures of {}x{}, core {} ({}x{} array), backend {}\n", ShapeText(model), model.dataset,
              model.width, model.height, device->config().name, device->config().rows, device->config().rows,
              rtl ? "Verilated RTL in lockstep with the functional model" : "functional model");
@@ -161,6 +170,7 @@ int Run(const Options& options) {
     const auto scores = classifier.Run({picture}).front();
     ShowPicture(picture, model, scores);
     if (verilated) fmt::print("bit-exact: {} bytes of state equal the model's\n", verilated->CompareAll());
+    show_nonfinite();
     fmt::print("this is a {}\n", Best(scores));
     return 0;
   }
@@ -224,6 +234,7 @@ int Run(const Options& options) {
   } else {
     fmt::print("speed             {:.0f} pictures a second\n", count / seconds);
   }
+  show_nonfinite();
   if (!options.json.empty()) {
     FILE* f = std::fopen(options.json.c_str(), "w");
     if (!f) throw std::runtime_error(options.json + ": cannot be written");
@@ -248,6 +259,7 @@ int main(int argc, char** argv) {
   app.add_option("--image", o.image, "classify this PGM picture instead, and draw it");
   app.add_option("--seed", o.seed, "of the rounders")->capture_default_str();
   app.add_flag("--stochastic", o.stochastic, "round hidden activations stochastically");
+  app.add_flag("--nonfinite", o.nonfinite, "count infinite and NaN words that matmuls write, and say how many");
   app.add_option("--trace", o.trace, "write waves to this FST file (program built with TRACE=1)");
   app.add_option("--json", o.json, "write the figures to this file");
   CLI11_PARSE(app, argc, argv);

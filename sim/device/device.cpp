@@ -40,11 +40,13 @@ std::string ErrorRecord::Text() const {
   const bool static_operand = cause == isa::Err::kBadDtype || cause == isa::Err::kBadSpace ||
                               cause == isa::Err::kBadStride || cause == isa::Err::kBadPartition ||
                               cause == isa::Err::kMisaligned || cause == isa::Err::kSbufRange ||
-                              cause == isa::Err::kPsumRange || cause == isa::Err::kDramRange;
+                              cause == isa::Err::kPsumRange || cause == isa::Err::kDramRange ||
+                              cause == isa::Err::kPsumUnwritten;
   if (static_operand && operand < kOperands.size()) {
     text += ", " + std::string(kOperands[operand]);
   }
-  if (cause >= isa::Err::kSbufRange && cause <= isa::Err::kAxiFetch) {
+  if ((cause >= isa::Err::kSbufRange && cause <= isa::Err::kAxiFetch) ||
+      cause == isa::Err::kPsumUnwritten) {
     text += ", address " + (address < 0 ? "-" + Hex(-static_cast<std::uint64_t>(address))
                                         : Hex(static_cast<std::uint64_t>(address)));
   }
@@ -55,7 +57,7 @@ ProgramFailed::ProgramFailed(std::vector<ErrorRecord> records)
     : DeviceError(JoinRecords(records)), records_(std::move(records)) {}
 
 std::string CsrName(std::uint32_t address) {
-  static constexpr std::array<std::pair<std::uint32_t, const char*>, 11> kGlobal = {{
+  static constexpr std::array<std::pair<std::uint32_t, const char*>, 14> kGlobal = {{
       {isa::kCsrId, "ID"},
       {isa::kCsrVersion, "VERSION"},
       {isa::kCsrConfig, "CONFIG"},
@@ -67,6 +69,9 @@ std::string CsrName(std::uint32_t address) {
       {isa::kCsrDramBaseHi, "DRAM_BASE_HI"},
       {isa::kCsrDramLimitLo, "DRAM_LIMIT_LO"},
       {isa::kCsrDramLimitHi, "DRAM_LIMIT_HI"},
+      {isa::kCsrNonfiniteCount, "NONFINITE_COUNT"},
+      {isa::kCsrNonfiniteIndex, "NONFINITE_INDEX"},
+      {isa::kCsrNonfiniteFirst, "NONFINITE_FIRST"},
   }};
   static constexpr std::array<const char*, 10> kQueue = {
       "BASE_LO", "BASE_HI", "SIZE",      "TAIL",        "HEAD",
@@ -222,6 +227,11 @@ void Device::ClearCounters() {
   WriteCsr(isa::kCsrGlobalBase + isa::kCsrGlobalCounterClear, 1);
 }
 
+NonfiniteRegisters Device::Nonfinite() {
+  return {ReadCsr(isa::kCsrNonfiniteCount), ReadCsr(isa::kCsrNonfiniteIndex),
+          ReadCsr(isa::kCsrNonfiniteFirst)};
+}
+
 std::vector<ErrorRecord> Device::Errors() {
   std::vector<ErrorRecord> records;
   for (const Queue queue : isa::kAllQueue) {
@@ -373,11 +383,15 @@ std::uint32_t Device::RounderCsr(Queue queue, std::uint32_t lane) const {
   return (queue == Queue::kVector ? isa::kCsrRngVectorBase : isa::kCsrRngScalarBase) + 4 * lane;
 }
 
-void Device::SeedRounders(std::uint32_t seed) {
+void Device::SeedRounders(std::uint32_t seed, std::uint32_t replica, std::uint32_t replicas) {
+  if (replica >= replicas) {
+    throw DeviceError("rounder: replica " + std::to_string(replica) + " of " +
+                      std::to_string(replicas) + " does not exist");
+  }
   const std::uint32_t rows = config().rows;
   for (std::uint32_t lane = 0; lane < rows; ++lane) {
-    SetRounderState(Queue::kVector, lane, LaneSeed(seed, lane, 2 * rows));
-    SetRounderState(Queue::kScalar, lane, LaneSeed(seed, rows + lane, 2 * rows));
+    SetRounderState(Queue::kVector, lane, ReplicaLaneSeed(seed, replica, replicas, lane, 2 * rows));
+    SetRounderState(Queue::kScalar, lane, ReplicaLaneSeed(seed, replica, replicas, rows + lane, 2 * rows));
   }
 }
 

@@ -4,12 +4,15 @@
 #include <algorithm>
 #include <cstring>
 
+#include "sim/model/formats.hpp"
+#include "sim/model/lfsr.hpp"
+
 namespace dither {
 namespace {
 
 using isa::Queue;
 
-constexpr std::uint32_t kIrqBits = 0x00011f1f;  // the bits that IRQ_STATUS has
+constexpr std::uint32_t kIrqBits = 0x00031f1f;  // the bits that IRQ_STATUS has
 
 // Register address taken apart; index 0xffffffff where the address lies in no array.
 bool InArray(std::uint32_t address, std::uint32_t base, std::uint32_t count, std::uint32_t* index) {
@@ -72,6 +75,10 @@ bool FunctionalDevice::CsrRead(std::uint32_t address, std::uint32_t* value) {
     case isa::kCsrIrqEnable: *value = irq_enable_; return true;
     case isa::kCsrWatchdog: *value = watchdog_; return true;
     case isa::kCsrRefused: *value = refused_; return true;
+    case isa::kCsrRngMode:
+      *value = static_cast<std::uint32_t>(kLfsrLeapSteps) << 16 |
+               static_cast<std::uint32_t>(kRandomBits) << 8 | (model_.Whitens() ? 1u : 0u);
+      return true;
     case isa::kCsrDramBaseLo: *value = static_cast<std::uint32_t>(limits.dram_base); return true;
     case isa::kCsrDramBaseHi:
       *value = static_cast<std::uint32_t>(limits.dram_base >> 32);
@@ -80,6 +87,9 @@ bool FunctionalDevice::CsrRead(std::uint32_t address, std::uint32_t* value) {
     case isa::kCsrDramLimitHi:
       *value = static_cast<std::uint32_t>(limits.dram_limit >> 32);
       return true;
+    case isa::kCsrNonfiniteCount: *value = nonfinite_.count; return true;
+    case isa::kCsrNonfiniteIndex: *value = nonfinite_.index; return true;
+    case isa::kCsrNonfiniteFirst: *value = nonfinite_.first; return true;
     case isa::kCsrGlobalBase + isa::kCsrGlobalCyclesLo:
       *value = static_cast<std::uint32_t>(rounds_);
       return true;
@@ -196,6 +206,7 @@ bool FunctionalDevice::CsrWrite(std::uint32_t address, std::uint32_t value) {
     case isa::kCsrDramLimitHi:
       limits.dram_limit = SetHigh(limits.dram_limit, value, 13);
       return true;
+    case isa::kCsrNonfiniteCount: nonfinite_ = {}; return true;
     case isa::kCsrGlobalBase + isa::kCsrGlobalCounterClear:
       for (QueueRegs& q : queues_) q.work = q.retired = 0;
       rounds_ = 0;
@@ -267,6 +278,10 @@ FunctionalDevice::Step FunctionalDevice::StepQueue(Queue queue) {
   if (result.err != isa::Err::kNone) {
     Stop(queue, result);
     return Step::kMoved;
+  }
+  if (model_.counted() != 0) {
+    nonfinite_.Add(q.head, model_.counted());
+    irq_status_ |= std::uint32_t{1} << 17;
   }
   if (sig_en) {
     std::uint16_t& sem = semaphores_[low >> 16 & 63];

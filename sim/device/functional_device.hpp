@@ -64,6 +64,7 @@ class FunctionalDevice : public Device {
   std::array<QueueRegs, isa::kNumQueues> queues_;
   std::array<std::uint16_t, isa::kNumSems> semaphores_{};
   std::uint32_t irq_status_ = 0, irq_enable_ = 0, watchdog_ = isa::kCsrWatchdogReset, refused_ = 0;
+  NonfiniteRegisters nonfinite_;
   std::uint64_t rounds_ = 0;
   RetireHook hook_;
 };

@@ -162,6 +162,7 @@ inline constexpr std::array<DmaSpace, 2> kAllDmaSpace = {
 enum class Op : std::uint8_t {
   kNop = 1,  // wait, signal and nothing else; retires after all earlier instructions of its queue
   kMatmul = 16,  // load a stationary tile (unless reuse), stream src0 through it, write or accumulate in PSUM
+  kTranspose = 17,  // one byte (piece_1) of every element of a tile src1, transposed into PSUM
   kTensor = 32,  // dst = func(src0, src1), elementwise; src1 a tensor or imm0
   kReduce = 33,  // reduce src0 along its rdims+1 innermost dimensions
   kAct = 48,  // dst = func(src0 * imm0 + bias), the bias being src1 or imm1
@@ -172,6 +173,7 @@ constexpr std::string_view Name(Op v) {
   switch (v) {
     case Op::kNop: return "nop";
     case Op::kMatmul: return "matmul";
+    case Op::kTranspose: return "transpose";
     case Op::kTensor: return "tensor";
     case Op::kReduce: return "reduce";
     case Op::kAct: return "act";
@@ -179,13 +181,32 @@ constexpr std::string_view Name(Op v) {
   }
   return {};
 }
-inline constexpr std::array<Op, 6> kAllOp = {
+inline constexpr std::array<Op, 7> kAllOp = {
     Op::kNop,
     Op::kMatmul,
+    Op::kTranspose,
     Op::kTensor,
     Op::kReduce,
     Op::kAct,
     Op::kCopy,
+};
+
+// func of `transpose`: where the byte of an element lands in its PSUM word.
+enum class TransposeFunc : std::uint8_t {
+  kWord = 0,  // at its place in the element (bf16: two bytes higher, which makes the word the fp32 of the value; one-byte elements: sign-extended)
+  kByte = 1,  // as an int32 of -128..127, so that a cast to int8 writes the byte
+};
+// Empty for a code that is not defined.
+constexpr std::string_view Name(TransposeFunc v) {
+  switch (v) {
+    case TransposeFunc::kWord: return "word";
+    case TransposeFunc::kByte: return "byte";
+  }
+  return {};
+}
+inline constexpr std::array<TransposeFunc, 2> kAllTransposeFunc = {
+    TransposeFunc::kWord,
+    TransposeFunc::kByte,
 };
 
 // func of `tensor` (vector engine).
@@ -283,8 +304,8 @@ enum class Err : std::uint8_t {
   kNone = 0,  // no error
   kIllegalOpcode = 1,  // the queue's engine has no such opcode
   kReservedField = 2,  // a reserved bit is set
-  kBadFunc = 3,  // func or round holds no defined code
-  kBadDtype = 4,  // undefined dtype code, or one the operand can't have
+  kBadFunc = 3,  // func, round or tiles holds no defined code
+  kBadDtype = 4,  // undefined dtype code, one the operand can't have, or a piece that the dtype does not have
   kBadSpace = 5,  // operand in a memory that this opcode can't reach
   kBadSize = 6,  // a dimension, parts or parts_d is zero or too large
   kBadStride = 7,  // a stride that must be zero is not
@@ -297,6 +318,7 @@ enum class Err : std::uint8_t {
   kAxiWrite = 14,  // SLVERR or DECERR for a write; ERR_ADDR is the burst's address
   kAxiFetch = 15,  // ERR_ADDR is the burst's address
   kWatchdog = 16,  // semaphore not reached, or memory silent, for WATCHDOG cycles
+  kPsumUnwritten = 17,  // checked last, when the wait has been met; ERR_ADDR is the first byte of the lowest such bank, in the partition
 };
 // Empty for a code that is not defined.
 constexpr std::string_view Name(Err v) {
@@ -318,10 +340,11 @@ constexpr std::string_view Name(Err v) {
     case Err::kAxiWrite: return "AXI write error";
     case Err::kAxiFetch: return "AXI error while fetching instructions";
     case Err::kWatchdog: return "watchdog: the wait was not met in time";
+    case Err::kPsumUnwritten: return "accumulate onto a PSUM bank that was never written";
   }
   return {};
 }
-inline constexpr std::array<Err, 17> kAllErr = {
+inline constexpr std::array<Err, 18> kAllErr = {
     Err::kNone,
     Err::kIllegalOpcode,
     Err::kReservedField,
@@ -339,6 +362,7 @@ inline constexpr std::array<Err, 17> kAllErr = {
     Err::kAxiWrite,
     Err::kAxiFetch,
     Err::kWatchdog,
+    Err::kPsumUnwritten,
 };
 
 // True if the engine behind the queue has the opcode.
@@ -346,6 +370,7 @@ constexpr bool OpAllowed(Queue queue, Op op) {
   switch (op) {
     case Op::kNop: return queue == Queue::kTensor || queue == Queue::kVector || queue == Queue::kScalar || queue == Queue::kDma0 || queue == Queue::kDma1;
     case Op::kMatmul: return queue == Queue::kTensor;
+    case Op::kTranspose: return queue == Queue::kTensor;
     case Op::kTensor: return queue == Queue::kVector;
     case Op::kReduce: return queue == Queue::kVector;
     case Op::kAct: return queue == Queue::kScalar;
@@ -396,7 +421,7 @@ struct EngineInstr {
   std::uint8_t dtype_1{};  // Dtype of source 1
   std::uint8_t round{};  // Round of the write
   std::uint8_t sat{};  // 1: overflow saturates; 0: IEEE overflow
-  std::uint8_t func{};  // VecFunc, RedFunc or ActFunc
+  std::uint8_t func{};  // TransposeFunc, VecFunc, RedFunc or ActFunc
   std::uint8_t acc{};  // matmul: 1 adds to PSUM, 0 overwrites
   std::uint8_t reuse{};  // matmul: keep the stationary tile of the instruction before
   std::uint8_t space_d{};  // Space of the destination
@@ -404,18 +429,22 @@ struct EngineInstr {
   std::uint8_t space_1{};  // Space of source 1
   std::uint8_t src1_imm{};  // source 1 is an immediate: imm0 for tensor, imm1 for act
   std::uint8_t rdims{};  // reduce: innermost dimensions to reduce, minus one
-  std::uint8_t parts{};  // partitions of the sources (matmul: rows K)
-  std::uint8_t parts_d{};  // partitions of the destination (matmul: columns M; else = parts)
+  std::uint8_t parts{};  // partitions of the sources (matmul, transpose: rows K)
+  std::uint8_t parts_d{};  // partitions of the destination (matmul, transpose: columns M; else = parts)
   std::uint8_t part_d{};  // first partition of the destination
   std::uint8_t part_0{};  // first partition of source 0
   std::uint8_t part_1{};  // first partition of source 1
+  std::uint8_t piece_0{};  // matmul: piece of src0's significand, 0 the highest (fp16 has 2, fp32 has 3, others 1)
+  std::uint8_t piece_1{};  // the same for src1; transpose: byte of the element, 0 the lowest
+  std::uint8_t tiles{};  // matmul: log2 of the tiles side by side (1, 2 or 4), each in its part of rows and columns
+  std::uint8_t count_nf{};  // matmul: count the fp32 words written that are infinite or NaN in NONFINITE_COUNT
   std::uint32_t off_d{};  // byte offset of the destination in its partitions
   std::uint32_t off_0{};  // byte offset of source 0
-  std::uint32_t off_1{};  // byte offset of source 1 (matmul: the stationary tile)
+  std::uint32_t off_1{};  // byte offset of source 1 (matmul, transpose: the stationary tile)
   std::array<std::uint16_t, 4> size{};  // sizes of the four dimensions, size[0] innermost, shared by all operands
   std::array<std::int16_t, 4> str_d{};  // destination strides in elements
   std::array<std::int16_t, 4> str_0{};  // source 0 strides in elements
-  std::array<std::int16_t, 4> str_1{};  // source 1 strides in elements (matmul: str_1[0] from column to column, the rest 0)
+  std::array<std::int16_t, 4> str_1{};  // source 1 strides in elements (matmul, transpose: str_1[0] from column to column, the rest 0)
   std::uint32_t imm0{};  // fp32: source 1 of tensor, scale of act
   bool operator==(const EngineInstr&) const = default;
 };
@@ -447,6 +476,10 @@ constexpr Encoded Encode(const EngineInstr& i) {
   SetBits(e, 96, 8, static_cast<std::uint64_t>(i.part_d));
   SetBits(e, 104, 8, static_cast<std::uint64_t>(i.part_0));
   SetBits(e, 112, 8, static_cast<std::uint64_t>(i.part_1));
+  SetBits(e, 120, 2, static_cast<std::uint64_t>(i.piece_0));
+  SetBits(e, 122, 2, static_cast<std::uint64_t>(i.piece_1));
+  SetBits(e, 124, 2, static_cast<std::uint64_t>(i.tiles));
+  SetBits(e, 127, 1, static_cast<std::uint64_t>(i.count_nf));
   SetBits(e, 128, 24, static_cast<std::uint64_t>(i.off_d));
   SetBits(e, 160, 24, static_cast<std::uint64_t>(i.off_0));
   SetBits(e, 192, 24, static_cast<std::uint64_t>(i.off_1));
@@ -497,6 +530,10 @@ constexpr EngineInstr DecodeEngineInstr(const Encoded& e) {
   i.part_d = static_cast<std::uint8_t>(GetBits(e, 96, 8));
   i.part_0 = static_cast<std::uint8_t>(GetBits(e, 104, 8));
   i.part_1 = static_cast<std::uint8_t>(GetBits(e, 112, 8));
+  i.piece_0 = static_cast<std::uint8_t>(GetBits(e, 120, 2));
+  i.piece_1 = static_cast<std::uint8_t>(GetBits(e, 122, 2));
+  i.tiles = static_cast<std::uint8_t>(GetBits(e, 124, 2));
+  i.count_nf = static_cast<std::uint8_t>(GetBits(e, 127, 1));
   i.off_d = static_cast<std::uint32_t>(GetBits(e, 128, 24));
   i.off_0 = static_cast<std::uint32_t>(GetBits(e, 160, 24));
   i.off_1 = static_cast<std::uint32_t>(GetBits(e, 192, 24));
@@ -521,7 +558,7 @@ constexpr EngineInstr DecodeEngineInstr(const Encoded& e) {
 }
 // True if a reserved bit of the engine layout is set.
 constexpr bool EngineInstrReservedSet(const Encoded& e) {
-  return GetBits(e, 23, 1) || GetBits(e, 63, 1) || GetBits(e, 120, 8) || GetBits(e, 152, 8) || GetBits(e, 184, 8) || GetBits(e, 216, 8);
+  return GetBits(e, 23, 1) || GetBits(e, 63, 1) || GetBits(e, 126, 1) || GetBits(e, 152, 8) || GetBits(e, 184, 8) || GetBits(e, 216, 8);
 }
 
 // The dma layout, decoded. Encode() and DecodeDmaInstr() are exact inverses when reserved bits are 0.
@@ -618,7 +655,7 @@ constexpr void SetImm1(EngineInstr& i, std::uint32_t v) {
 inline constexpr std::uint32_t kCsrId = 0x0000;  // ro: 0x44544852, the letters DTHR
 inline constexpr std::uint32_t kCsrVersion = 0x0004;  // ro: major in 31:16, minor in 15:0
 inline constexpr std::uint32_t kCsrConfig = 0x0008;  // ro: rows in 15:0, SBUF KiB of a partition in 31:16
-inline constexpr std::uint32_t kCsrIrqStatus = 0x0010;  // w1c: bit q: queue q retired an instruction with irq; bit 8+q: queue q stopped with an error; bit 16: a doorbell or queue set-up was refused
+inline constexpr std::uint32_t kCsrIrqStatus = 0x0010;  // w1c: bit q: queue q retired an instruction with irq; bit 8+q: queue q stopped with an error; bit 16: a doorbell or queue set-up was refused; bit 17: an instruction with count_nf wrote infinite or NaN words
 inline constexpr std::uint32_t kCsrIrqEnable = 0x0014;  // rw: interrupt = any bit of IRQ_STATUS & IRQ_ENABLE
 inline constexpr std::uint32_t kCsrWatchdog = 0x0018;  // rw: cycles a queue may wait for a semaphore or for memory; 0 switches it off
 inline constexpr std::uint32_t kCsrWatchdogReset = 0x00100000;
@@ -627,6 +664,10 @@ inline constexpr std::uint32_t kCsrDramBaseLo = 0x0020;  // rw: first DRAM byte 
 inline constexpr std::uint32_t kCsrDramBaseHi = 0x0024;  // rw: high word (12 bits used)
 inline constexpr std::uint32_t kCsrDramLimitLo = 0x0028;  // rw: first DRAM byte behind the window, low word
 inline constexpr std::uint32_t kCsrDramLimitHi = 0x002c;  // rw: high word (13 bits used)
+inline constexpr std::uint32_t kCsrNonfiniteCount = 0x0030;  // rw: infinite and NaN words written by the tensor queue's instructions with count_nf, each instruction's when it is done; stays at 2^32 - 1. Any write clears this and the two below
+inline constexpr std::uint32_t kCsrNonfiniteIndex = 0x0034;  // ro: index (HEAD count) of the first instruction that wrote one since the clear
+inline constexpr std::uint32_t kCsrNonfiniteFirst = 0x0038;  // ro: how many that instruction wrote
+inline constexpr std::uint32_t kCsrRngMode = 0x003c;  // ro: random words: bit 0 whitened, 15:8 bits of a word, 23:16 steps from word to word; save it with the states
 inline constexpr std::uint32_t kCsrQueueBase = 0x0100;  // one block per queue
 inline constexpr std::uint32_t kCsrQueueStride = 0x40;
 inline constexpr std::uint32_t kCsrQueueBaseLo = 0x00;  // offset, rw: DRAM address of the ring, 64-byte aligned, low word

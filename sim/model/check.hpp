@@ -41,14 +41,32 @@ constexpr PartitionStride SplitStride(std::int32_t stride) {
   return {static_cast<std::int32_t>((stride - bytes) / kPitch), static_cast<std::int32_t>(bytes)};
 }
 
+// True if source 0 of an engine instruction is a tensor in memory.
+constexpr bool ReadsSource0(const isa::EngineInstr& i) {
+  return static_cast<isa::Op>(i.opcode) != isa::Op::kTranspose;
+}
 // True if source 1 of an engine instruction is a tensor in memory.
 constexpr bool ReadsSource1(const isa::EngineInstr& i) {
   switch (static_cast<isa::Op>(i.opcode)) {
-    case isa::Op::kMatmul: return true;
+    case isa::Op::kMatmul:
+    case isa::Op::kTranspose: return true;
     case isa::Op::kTensor:
       return i.func != static_cast<std::uint8_t>(isa::VecFunc::kCopy) && i.src1_imm == 0;
     case isa::Op::kAct: return i.src1_imm == 0;
     default: return false;
+  }
+}
+
+// Pieces of 8 significand bits that a float goes to the array in; 0 for what the array can't
+// multiply in floating point.
+constexpr std::uint32_t PiecesOf(isa::Dtype dtype) {
+  switch (dtype) {
+    case isa::Dtype::kFp32: return 3;
+    case isa::Dtype::kFp16: return 2;
+    case isa::Dtype::kBf16:
+    case isa::Dtype::kFp8E4M3:
+    case isa::Dtype::kFp8E5M2: return 1;
+    default: return 0;
   }
 }
 
@@ -90,71 +108,87 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
   if (isa::EngineInstrReservedSet(raw)) return {Err::kReservedField};
   if (op == isa::Op::kNop) return {};
   const bool matmul = op == isa::Op::kMatmul;
+  const bool transpose = op == isa::Op::kTranspose;
+  const bool array = matmul || transpose;
   const bool reduce = op == isa::Op::kReduce;
   const bool act = op == isa::Op::kAct;
 
   if (i.round > static_cast<std::uint8_t>(isa::Round::kRtz)) return {Err::kBadFunc};
-  const bool known = matmul   ? i.func == 0
+  const bool known = matmul   ? i.func == 0 && i.tiles <= 2
+                     : transpose
+                         ? !isa::Name(static_cast<isa::TransposeFunc>(i.func)).empty() &&
+                               i.tiles == 0
                      : reduce ? !isa::Name(static_cast<isa::RedFunc>(i.func)).empty()
                      : act    ? !isa::Name(static_cast<isa::ActFunc>(i.func)).empty()
                               : !isa::Name(static_cast<isa::VecFunc>(i.func)).empty();
   if (!known) return {Err::kBadFunc};
 
-  // The operands in the order in which errors are reported; source 1 only if it is read.
+  // The operands in the order in which errors are reported; sources only if they are read.
   struct Operand {
+    bool read;
     std::uint8_t dtype, space, part, parts;
     std::uint32_t off;
     std::array<std::int16_t, 4> str;
   };
   const std::array<Operand, 3> operands = {{
-      {i.dtype_d, i.space_d, i.part_d, i.parts_d, i.off_d, i.str_d},
-      {i.dtype_0, i.space_0, i.part_0, i.parts, i.off_0, i.str_0},
-      {i.dtype_1, i.space_1, i.part_1, i.parts, i.off_1, i.str_1},
+      {true, i.dtype_d, i.space_d, i.part_d, i.parts_d, i.off_d, i.str_d},
+      {ReadsSource0(i), i.dtype_0, i.space_0, i.part_0, i.parts, i.off_0, i.str_0},
+      {ReadsSource1(i), i.dtype_1, i.space_1, i.part_1, i.parts, i.off_1, i.str_1},
   }};
-  const bool read1 = ReadsSource1(i);
-  const std::uint8_t count = read1 ? 3 : 2;
+  const bool read0 = operands[1].read, read1 = operands[2].read;
+  const bool integer = i.dtype_d == static_cast<std::uint8_t>(isa::Dtype::kInt32);
 
-  for (std::uint8_t n = 0; n < count; ++n) {
+  for (std::uint8_t n = 0; n < 3; ++n) {
     const Operand& o = operands[n];
+    if (!o.read) continue;
     const auto dtype = static_cast<isa::Dtype>(o.dtype);
     bool bad = Bytes(o.dtype) == 0 || (o.space != 0 && Bytes(o.dtype) != 4);
-    if (matmul && n == 0) bad |= dtype != isa::Dtype::kFp32;
+    if (array && n == 0) bad |= dtype != isa::Dtype::kFp32 && dtype != isa::Dtype::kInt32;
     if (matmul && n != 0) {
-      bad |= dtype != isa::Dtype::kBf16 && dtype != isa::Dtype::kFp8E4M3 &&
-             dtype != isa::Dtype::kFp8E5M2;
+      // The destination's dtype says what the array computes in.
+      const std::uint32_t pieces =
+          integer ? (dtype == isa::Dtype::kInt8 ? 1 : 0) : PiecesOf(dtype);
+      bad |= (n == 1 ? i.piece_0 : i.piece_1) >= pieces;
     }
+    if (transpose && n == 2) bad |= i.piece_1 >= Bytes(o.dtype);
     if (bad) return {Err::kBadDtype, n};
   }
-  if (matmul && i.space_d == 0) return {Err::kBadSpace, 0};
+  if (array && i.space_d == 0) return {Err::kBadSpace, 0};
   if (matmul && i.space_0 != 0) return {Err::kBadSpace, 1};
-  if ((matmul || (act && read1)) && i.space_1 != 0) return {Err::kBadSpace, 2};
+  if ((array || (act && read1)) && i.space_1 != 0) return {Err::kBadSpace, 2};
 
   for (const std::uint16_t size : i.size) {
     if (size == 0) return {Err::kBadSize};
   }
   if (i.parts == 0 || i.parts_d == 0) return {Err::kBadSize};
-  if (!matmul && i.parts_d != i.parts) return {Err::kBadSize};
+  if (!array && i.parts_d != i.parts) return {Err::kBadSize};
+  if (transpose && i.size != std::array<std::uint16_t, 4>{i.parts, 1, 1, 1}) {
+    return {Err::kBadSize};
+  }
 
   for (int k = 0; k < 4; ++k) {
-    if (matmul && k >= 1 && i.str_1[k] != 0) return {Err::kBadStride, 2};
+    if (array && k >= 1 && i.str_1[k] != 0) return {Err::kBadStride, 2};
     if (reduce && k <= i.rdims && i.str_d[k] != 0) return {Err::kBadStride, 0};
   }
-  for (std::uint8_t n = 0; n < count; ++n) {
-    if (std::uint32_t{operands[n].part} + operands[n].parts > limits.rows) {
+  const std::uint32_t room = limits.rows >> (matmul ? i.tiles : 0);
+  for (std::uint8_t n = 0; n < 3; ++n) {
+    if (operands[n].read && std::uint32_t{operands[n].part} + operands[n].parts > room) {
       return {Err::kBadPartition, n};
     }
   }
-  if (!matmul && i.part_d != i.part_0) return {Err::kBadPartition, 0};
-  if (read1 && i.part_0 != i.part_1) return {Err::kBadPartition, 2};
+  if (!array && i.part_d != i.part_0) return {Err::kBadPartition, 0};
+  if (read0 && read1 && i.part_0 != i.part_1) return {Err::kBadPartition, 2};
 
-  for (std::uint8_t n = 0; n < count; ++n) {
-    if (operands[n].off % Bytes(operands[n].dtype) != 0) return {Err::kMisaligned, n};
-  }
-  for (std::uint8_t n = 0; n < count; ++n) {
+  for (std::uint8_t n = 0; n < 3; ++n) {
     const Operand& o = operands[n];
+    if (o.read && o.off % Bytes(o.dtype) != 0) return {Err::kMisaligned, n};
+  }
+  for (std::uint8_t n = 0; n < 3; ++n) {
+    const Operand& o = operands[n];
+    if (!o.read) continue;
     const std::uint32_t bytes = Bytes(o.dtype);
     Extent box{o.off, o.off};
-    if (matmul && n == 2) {
+    if (array && n == 2) {
       box.Add(i.parts_d, std::int64_t{bytes} * o.str[0]);
     } else {
       for (int k = 0; k < 4; ++k) box.Add(i.size[k], std::int64_t{bytes} * o.str[k]);

@@ -16,35 +16,6 @@ inline constexpr int kMaxDotWidth = 32;
 inline constexpr int kFracBits = 12;
 inline constexpr std::uint32_t kCanonicalNan = 0x7fc00000u;
 
-// An fp8 or bf16 operand as the bf16 pattern with the same value (exact: every fp8 value is a bf16 value).
-// NaN gives a quiet NaN, payload aside.
-constexpr std::uint16_t ToBf16Operand(isa::Dtype dtype, std::uint32_t bits) {
-  const auto small = [](std::uint32_t sign, std::uint32_t exp, std::uint32_t man, int man_bits,
-                        int bias) -> std::uint16_t {
-    const std::uint32_t s = sign << 15;
-    if (exp == 0) {
-      if (man == 0) return static_cast<std::uint16_t>(s);
-      const int h = std::bit_width(man) - 1;  // normalise: value = man * 2^(1-bias-man_bits)
-      const std::uint32_t e = static_cast<std::uint32_t>(127 + 1 - bias - man_bits + h);
-      return static_cast<std::uint16_t>(s | (e << 7) | ((man << (7 - h)) & 0x7f));
-    }
-    return static_cast<std::uint16_t>(s | ((exp + 127 - static_cast<std::uint32_t>(bias)) << 7) |
-                                      (man << (7 - man_bits)));
-  };
-  switch (dtype) {
-    case isa::Dtype::kFp8E4M3:
-      if ((bits & 0x7f) == 0x7f) return static_cast<std::uint16_t>(((bits & 0x80) << 8) | 0x7fc0);
-      return small(bits >> 7 & 1, bits >> 3 & 15, bits & 7, 3, 7);
-    case isa::Dtype::kFp8E5M2:
-      if ((bits & 0x7c) == 0x7c) {
-        return static_cast<std::uint16_t>(((bits & 0x80) << 8) | ((bits & 3) ? 0x7fc0 : 0x7f80));
-      }
-      return small(bits >> 7 & 1, bits >> 2 & 31, bits & 3, 2, 15);
-    default:
-      return static_cast<std::uint16_t>(bits);
-  }
-}
-
 // Exceptional values seen on the way down a column.
 struct ColumnFlags {
   bool nan = false, pos_inf = false, neg_inf = false;

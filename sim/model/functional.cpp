@@ -2,12 +2,14 @@
 #include "sim/model/functional.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "sim/model/column_sum.hpp"
 #include "sim/model/formats.hpp"
 #include "sim/model/fp32.hpp"
 #include "sim/model/lfsr.hpp"
+#include "sim/model/operand.hpp"
 
 namespace dither {
 namespace {
@@ -85,19 +87,21 @@ void WidenRow(Dtype dtype, const std::uint8_t* at, std::int64_t stride, std::uin
 // Narrows a row. A random word is used up by every element of a stochastic narrowing, exact or not.
 template <Dtype dtype>
 void NarrowRowOf(const std::uint32_t* values, std::uint32_t count, Round round, bool saturate,
-                 std::uint32_t& rounder, std::uint8_t* at, std::int64_t stride) {
+                 bool whiten, std::uint32_t& rounder, std::uint8_t* at, std::int64_t stride) {
   constexpr std::uint32_t kBytes = isa::DtypeBytes(dtype);
   const bool random = round == Round::kSr && ConsumesRandom(dtype);
   for (std::uint32_t n = 0; n < count; ++n, at += stride * kBytes) {
-    StoreBits(at, kBytes, NarrowFromFp32(dtype, values[n], round, saturate, rounder));
+    const std::uint32_t word = random ? RandomWord(rounder, whiten) : 0;
+    StoreBits(at, kBytes, NarrowFromFp32(dtype, values[n], round, saturate, word));
     if (random) rounder = Leap(rounder);
   }
 }
 
 void NarrowRow(Dtype dtype, const std::uint32_t* values, std::uint32_t count, Round round,
-               bool saturate, std::uint32_t& rounder, std::uint8_t* at, std::int64_t stride) {
+               bool saturate, bool whiten, std::uint32_t& rounder, std::uint8_t* at,
+               std::int64_t stride) {
   const auto run = [&]<Dtype kDtype>() {
-    NarrowRowOf<kDtype>(values, count, round, saturate, rounder, at, stride);
+    NarrowRowOf<kDtype>(values, count, round, saturate, whiten, rounder, at, stride);
   };
   switch (dtype) {
     case Dtype::kFp32: return run.operator()<Dtype::kFp32>();
@@ -107,6 +111,28 @@ void NarrowRow(Dtype dtype, const std::uint32_t* values, std::uint32_t count, Ro
     case Dtype::kFp8E5M2: return run.operator()<Dtype::kFp8E5M2>();
     case Dtype::kInt8: return run.operator()<Dtype::kInt8>();
     case Dtype::kInt32: return run.operator()<Dtype::kInt32>();
+  }
+}
+
+// The array's operands of elements at `at`. One loop per dtype, so that the conversion is inlined.
+template <Dtype dtype>
+void ReadOperandsOf(model::OperandMode mode, const std::uint8_t* memory, const std::int64_t* at,
+                    int count, std::uint16_t* out) {
+  mode.dtype = dtype;
+  for (int n = 0; n < count; ++n) {
+    out[n] = model::ToOperand(mode, LoadBits(memory + at[n], isa::DtypeBytes(dtype)));
+  }
+}
+void ReadOperands(model::OperandMode mode, const std::uint8_t* memory, const std::int64_t* at,
+                  int count, std::uint16_t* out) {
+  switch (mode.dtype) {
+    case Dtype::kFp32: return ReadOperandsOf<Dtype::kFp32>(mode, memory, at, count, out);
+    case Dtype::kBf16: return ReadOperandsOf<Dtype::kBf16>(mode, memory, at, count, out);
+    case Dtype::kFp16: return ReadOperandsOf<Dtype::kFp16>(mode, memory, at, count, out);
+    case Dtype::kFp8E4M3: return ReadOperandsOf<Dtype::kFp8E4M3>(mode, memory, at, count, out);
+    case Dtype::kFp8E5M2: return ReadOperandsOf<Dtype::kFp8E5M2>(mode, memory, at, count, out);
+    case Dtype::kInt8: return ReadOperandsOf<Dtype::kInt8>(mode, memory, at, count, out);
+    case Dtype::kInt32: return;  // the checks refuse it
   }
 }
 
@@ -153,15 +179,33 @@ void FunctionalModel::SetScalarRounder(std::uint32_t lane, std::uint32_t state) 
   scalar_rounder_.at(lane) = LfsrRecover(state);
 }
 
-CheckResult FunctionalModel::Execute(Queue queue, const isa::Encoded& encoded) {
+CheckResult FunctionalModel::Check(Queue queue, const isa::Encoded& encoded) const {
   const CheckResult check = CheckInstruction(queue, encoded, limits_);
+  if (check.err != isa::Err::kNone || psum_written_ == 0xff) return check;
+  const Op op = static_cast<Op>(encoded[0]);
+  if ((op != Op::kMatmul && op != Op::kTranspose) || !isa::DecodeEngineInstr(encoded).acc) return {};
+  const auto unwritten =
+      static_cast<std::uint8_t>(PsumBanksWritten(queue, encoded) & ~psum_written_);
+  if (unwritten == 0) return {};
+  return {isa::Err::kPsumUnwritten, 0,
+          std::countr_zero(unwritten) * std::int64_t{isa::kPsumBankWords} * 4};
+}
+
+CheckResult FunctionalModel::Execute(Queue queue, const isa::Encoded& encoded) {
+  const CheckResult check = Check(queue, encoded);
   if (check.err != isa::Err::kNone) return check;
   const Op op = static_cast<Op>(encoded[0]);
+  counted_ = 0;
   if (op == Op::kNop) return {};
   if (IsDma(queue)) return Copy(isa::DecodeDmaInstr(encoded));
   const EngineInstr i = isa::DecodeEngineInstr(encoded);
+  // Once every bank holds something there is nothing to find out.
+  if (psum_written_ != 0xff && static_cast<Space>(i.space_d) == Space::kPsum) {
+    psum_written_ |= PsumBanksWritten(queue, encoded);
+  }
   switch (op) {
-    case Op::kMatmul: Matmul(i); break;
+    case Op::kMatmul: i.count_nf ? CountedMatmul(i) : Matmul(i); break;
+    case Op::kTranspose: Transpose(i); break;
     case Op::kTensor: Tensor(i); break;
     case Op::kReduce: Reduce(i); break;
     case Op::kAct: Act(i); break;
@@ -189,23 +233,44 @@ std::uint64_t FunctionalModel::Work(Queue queue, const isa::Encoded& encoded) {
 
 void FunctionalModel::LoadStationary(const EngineInstr& i) {
   const std::uint32_t rows = config_.rows;
-  const auto dtype = static_cast<Dtype>(i.dtype_1);
-  const std::uint32_t bytes = isa::DtypeBytes(dtype);
+  const std::uint32_t bytes = isa::DtypeBytes(static_cast<Dtype>(i.dtype_1));
+  const bool transpose = static_cast<Op>(i.opcode) == Op::kTranspose;
+  const model::OperandMode mode = model::ModeOf1(i);
   std::fill(stationary_bits_.begin(), stationary_bits_.end(), std::uint16_t{0});
   std::fill(column_special_.begin(), column_special_.end(), std::uint8_t{0});
-  for (std::uint32_t k = 0; k < i.parts; ++k) {
-    const std::uint32_t row = i.part_1 + k;
-    const std::uint8_t* at = memory_.Sbuf(row) + i.off_1;
-    for (std::uint32_t m = 0; m < i.parts_d; ++m) {
-      const std::uint16_t bits = model::ToBf16Operand(
-          dtype, LoadBits(at + std::int64_t{m} * i.str_1[0] * bytes, bytes));
-      const std::uint32_t column = i.part_d + m;
-      stationary_bits_[std::size_t{column} * rows + row] = bits;
-      column_special_[column] |= IsSpecial(bits);
+  // Tiles side by side: the others' rows stay zero in a tile's columns.
+  for (std::uint32_t first = 0; first < rows; first += rows >> i.tiles) {
+    for (std::uint32_t k = 0; k < i.parts; ++k) {
+      const std::uint32_t row = first + i.part_1 + k;
+      const std::uint8_t* at = memory_.Sbuf(row) + i.off_1;
+      for (std::uint32_t m = 0; m < i.parts_d; ++m) {
+        const std::uint32_t element = LoadBits(at + std::int64_t{m} * i.str_1[0] * bytes, bytes);
+        const std::uint16_t bits =
+            transpose ? model::ToByteOperand(i, element) : model::ToOperand(mode, element);
+        const std::uint32_t column = first + i.part_d + m;
+        stationary_bits_[std::size_t{column} * rows + row] = bits;
+        column_special_[column] |= IsSpecial(bits);
+      }
     }
   }
   for (std::size_t n = 0; n < stationary_.size(); ++n) {
     stationary_[n] = model::TakeApart(stationary_bits_[n]);
+  }
+}
+
+// One-hot columns pick the tile's rows one after the other.
+void FunctionalModel::Transpose(const EngineInstr& i) {
+  LoadStationary(i);
+  for (std::uint32_t m = 0; m < i.parts_d; ++m) {
+    const std::uint32_t column = std::uint32_t{i.part_d} + m;
+    const std::uint16_t* w = &stationary_bits_[std::size_t{column} * config_.rows + i.part_1];
+    std::uint8_t* at = memory_.Psum(column) + i.off_d;
+    for (std::uint32_t k = 0; k < i.parts; ++k, at += std::int64_t{i.str_d[0]} * 4) {
+      const std::uint32_t magnitude = w[k] & 0x7fff;
+      const std::uint32_t value = (w[k] & 0x8000) != 0 ? 0 - magnitude : magnitude;
+      const std::uint32_t word = value << (8 * model::TransposeShift(i));
+      StoreBits(at, 4, word + (i.acc != 0 ? LoadBits(at, 4) : 0));
+    }
   }
 }
 
@@ -216,8 +281,9 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
   if (!i.reuse) LoadStationary(i);
 
   // Byte offsets of all columns, source and target, in order.
-  const auto dtype = static_cast<Dtype>(i.dtype_0);
-  const std::uint32_t bytes = isa::DtypeBytes(dtype);
+  const model::OperandMode mode = model::ModeOf0(i);
+  const bool integer = static_cast<Dtype>(i.dtype_d) == Dtype::kInt32;
+  const std::uint32_t bytes = isa::DtypeBytes(mode.dtype);
   const std::size_t columns = std::size_t{i.size[0]} * i.size[1] * i.size[2] * i.size[3];
   source_at_.resize(columns);
   target_at_.resize(columns);
@@ -231,10 +297,12 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
     }
   });
 
-  // Only used rows matter: zero products leave a sum as it is.
+  // Only used rows matter: zero products leave a sum as it is. So each tile's rows lie side by side
+  // here, and a column takes those of its own tile, unless there is an infinity or NaN: that reaches
+  // the zeros of the other tiles' columns too.
   const int width = model::DotWidth(rows);
-  const std::uint32_t first_row = i.part_0, used = i.parts;
-  const model::BlockShape shape = {i.parts, i.part_0 % width, width};
+  const std::uint32_t tile_rows = rows >> i.tiles;
+  const std::uint32_t used = std::uint32_t{i.parts} << i.tiles;
   block_.resize(used);
   moving_.assign(std::size_t{used} * kBlockLanes, 0);
   for (std::uint32_t r = 0; r < used; ++r) model::DecodeRow(&moving_[r * kBlockLanes], &block_[r]);
@@ -247,22 +315,28 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
       }
       return lanes == kBlockLanes;
     };
-    const bool source_row = bytes == 2 && contiguous(source_at_, 2);
-    const bool target_row = contiguous(target_at_, 4);
+    const bool source_row =
+        mode.dtype == Dtype::kBf16 && !mode.finite_only && contiguous(source_at_, 2);
+    const bool target_row = contiguous(target_at_, 4) && !integer;
     std::uint32_t special = 0;  // a bit per lane
-    for (std::uint32_t k = 0; k < i.parts; ++k) {
-      const std::uint32_t row = k;
-      const std::uint8_t* memory = memory_.Sbuf(i.part_0 + k);
-      std::uint16_t* bits = &moving_[std::size_t{row} * kBlockLanes];
-      if (source_row) {
-        std::memcpy(bits, memory + source_at_[n0], kBlockLanes * sizeof *bits);
-      } else {
-        for (int lane = 0; lane < lanes; ++lane) {
-          bits[lane] = model::ToBf16Operand(dtype, LoadBits(memory + source_at_[n0 + lane], bytes));
+    for (std::uint32_t tile = 0; tile < (1u << i.tiles); ++tile) {
+      for (std::uint32_t k = 0; k < i.parts; ++k) {
+        const std::uint32_t row = tile * i.parts + k;
+        const std::uint8_t* memory = memory_.Sbuf(tile * tile_rows + i.part_0 + k);
+        std::uint16_t* bits = &moving_[std::size_t{row} * kBlockLanes];
+        if (source_row) {
+          std::memcpy(bits, memory + source_at_[n0], kBlockLanes * sizeof *bits);
+        } else {
+          ReadOperands(mode, memory, &source_at_[n0], lanes, bits);
         }
+        special |= kernel.decode(bits, &block_[row]);
       }
-      special |= kernel.decode(bits, &block_[row]);
     }
+    const auto finish = [&](const model::ColumnSum& sum, std::uint32_t column, int lane) {
+      std::uint8_t* at = memory_.Psum(column) + target_at_[n0 + lane];
+      const std::uint32_t old = LoadBits(at, 4);
+      StoreBits(at, 4, integer ? sum.FinishInt(i.acc != 0, old, 0) : sum.Finish(i.acc != 0, old));
+    };
     // Lanes that can't go through the block: one by one, in order.
     const auto single = [&](std::uint32_t column, int lane) {
       // All rows: an infinity of the tile in a row outside meets a zero there.
@@ -271,53 +345,88 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
       for (std::uint32_t r = 0; r < rows; r += static_cast<std::uint32_t>(width)) {
         std::uint16_t x[model::kMaxDotWidth] = {};
         for (std::uint32_t g = 0; g < static_cast<std::uint32_t>(width); ++g) {
-          const std::uint32_t row = r + g - first_row;
-          if (row < used) x[g] = moving_[row * kBlockLanes + lane];
+          const std::uint32_t tile = (r + g) / tile_rows, k = (r + g) % tile_rows - i.part_0;
+          if (k < i.parts) x[g] = moving_[(tile * i.parts + k) * kBlockLanes + lane];
         }
         sum.AddGroup(x, w + r, width);
       }
-      std::uint8_t* at = memory_.Psum(column) + target_at_[n0 + lane];
-      StoreBits(at, 4, sum.Finish(i.acc != 0, LoadBits(at, 4)));
+      finish(sum, column, lane);
     };
-    const std::uint32_t end_column = std::uint32_t{i.part_d} + i.parts_d;
     const auto block_may = [&](std::uint32_t column) {
       return target_row && special == 0 && !column_special_[column];
     };
-    for (std::uint32_t column = i.part_d; column < end_column;) {
-      const std::size_t w = std::size_t{column} * rows + first_row;
-      if (block_may(column)) {
-        std::uint32_t end = column + 1;
-        while (end < end_column && block_may(end)) ++end;
-        unusual_.resize(rows);
-        kernel.run({block_.data(), shape, &stationary_[w], rows,
-                static_cast<int>(end - column), i.acc != 0,
-                memory_.Psum(column) + target_at_[n0], isa::kPsumBytes, unusual_.data()});
-        for (std::uint32_t m = column; m < end; ++m) {
-          if (unusual_[m - column] == 0) continue;
-          for (int lane = 0; lane < lanes; ++lane) {
-            if ((unusual_[m - column] >> lane & 1) != 0) single(m, lane);
+    for (std::uint32_t tile = 0; tile < (1u << i.tiles); ++tile) {
+      const std::uint32_t first = tile * tile_rows, row = first + i.part_0;
+      const model::BlockShape shape = {i.parts, static_cast<int>(row) % width, width};
+      const model::BlockRow* x = &block_[tile * i.parts];
+      const std::uint32_t end_column = first + i.part_d + i.parts_d;
+      for (std::uint32_t column = first + i.part_d; column < end_column;) {
+        const std::size_t w = std::size_t{column} * rows + row;
+        if (block_may(column)) {
+          std::uint32_t end = column + 1;
+          while (end < end_column && block_may(end)) ++end;
+          unusual_.resize(rows);
+          kernel.run({x, shape, &stationary_[w], rows, static_cast<int>(end - column),
+                      i.acc != 0, memory_.Psum(column) + target_at_[n0], isa::kPsumBytes,
+                      unusual_.data()});
+          for (std::uint32_t m = column; m < end; ++m) {
+            if (unusual_[m - column] == 0) continue;
+            for (int lane = 0; lane < lanes; ++lane) {
+              if ((unusual_[m - column] >> lane & 1) != 0) single(m, lane);
+            }
           }
-        }
-        column = end;
-        continue;
-      }
-      const std::uint32_t slow = column_special_[column] ? ~0u : special;
-      model::BlockSums sums;
-      model::SumBlock(block_.data(), &stationary_[w], shape, &sums);
-      for (int lane = 0; lane < lanes; ++lane) {
-        if ((slow >> lane & 1) != 0) {
-          single(column, lane);
+          column = end;
           continue;
         }
-        model::ColumnSum sum;
-        sum.sum = sums.sum[lane];
-        sum.exp = sums.exp[lane];
-        std::uint8_t* at = memory_.Psum(column) + target_at_[n0 + lane];
-        StoreBits(at, 4, sum.Finish(i.acc != 0, LoadBits(at, 4)));
+        const std::uint32_t slow = column_special_[column] ? ~0u : special;
+        model::BlockSums sums;
+        model::SumBlock(x, &stationary_[w], shape, &sums);
+        for (int lane = 0; lane < lanes; ++lane) {
+          if ((slow >> lane & 1) != 0) {
+            single(column, lane);
+            continue;
+          }
+          model::ColumnSum sum;
+          sum.sum = sums.sum[lane];
+          sum.exp = sums.exp[lane];
+          finish(sum, column, lane);
+        }
+        ++column;
       }
-      ++column;
     }
   }
+}
+
+// The same, and counts the infinite and NaN words written. A word may be written several times, so
+// the instruction is taken apart into pieces that write none twice: rows, or single columns where a
+// row stays on one word. A matmul of several columns is the same as its pieces one after the other.
+void FunctionalModel::CountedMatmul(const EngineInstr& i) {
+  EngineInstr piece = i;
+  piece.size = {i.str_d[0] != 0 ? i.size[0] : std::uint16_t{1}, 1, 1, 1};
+  const std::int64_t bytes = isa::DtypeBytes(static_cast<Dtype>(i.dtype_0));
+  const bool counts = static_cast<Dtype>(i.dtype_d) == Dtype::kFp32;
+  std::uint64_t words = 0;
+  ForEachRow(i.size, [&](std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
+    const std::int64_t source = i.off_0 + RowOffset(i.str_0, i1, i2, i3) * bytes;
+    const std::int64_t target = i.off_d + RowOffset(i.str_d, i1, i2, i3) * 4;
+    for (std::uint32_t i0 = 0; i0 < i.size[0]; i0 += piece.size[0]) {
+      piece.off_0 = static_cast<std::uint32_t>(source + std::int64_t{i0} * i.str_0[0] * bytes);
+      piece.off_d = static_cast<std::uint32_t>(target);
+      Matmul(piece);
+      piece.reuse = 1;
+      if (!counts) continue;
+      const std::uint32_t room = config_.rows >> i.tiles;
+      for (std::uint32_t part = 0; part < config_.rows; ++part) {
+        const std::uint32_t m = part % room;  // tiles side by side
+        if (m < i.part_d || m >= std::uint32_t{i.part_d} + i.parts_d) continue;
+        const std::uint8_t* at = memory_.Psum(part) + target;
+        for (std::uint32_t n = 0; n < piece.size[0]; ++n, at += std::int64_t{i.str_d[0]} * 4) {
+          words += IsNonfinite(LoadBits(at, 4));
+        }
+      }
+    }
+  });
+  counted_ = SaturatingAdd(0, words);
 }
 
 // -------------------------------------------------------------------- vector and scalar engine
@@ -326,7 +435,7 @@ void FunctionalModel::Store(const EngineInstr& i, std::uint32_t lane, std::int64
                             std::vector<std::uint32_t>& rounders, const std::uint32_t* values,
                             std::uint32_t count, std::int64_t stride) {
   NarrowRow(static_cast<Dtype>(i.dtype_d), values, count, static_cast<Round>(i.round), i.sat != 0,
-            rounders[lane], memory_.Of(static_cast<Space>(i.space_d), lane) + byte, stride);
+            whiten_, rounders[lane], memory_.Of(static_cast<Space>(i.space_d), lane) + byte, stride);
 }
 
 namespace {
@@ -505,7 +614,8 @@ CheckResult FunctionalModel::Copy(const DmaInstr& i) {
 
 // -------------------------------------------------------------------------------- write footprint
 
-std::vector<WriteRange> WriteFootprint(Queue queue, const isa::Encoded& encoded) {
+std::vector<WriteRange> WriteFootprint(Queue queue, const isa::Encoded& encoded,
+                                       std::uint32_t rows) {
   std::vector<WriteRange> ranges;
   const auto add = [&](WriteRange range) {
     // Rows that lie one behind the other join.
@@ -554,16 +664,33 @@ std::vector<WriteRange> WriteFootprint(Queue queue, const isa::Encoded& encoded)
   const std::uint64_t bytes = isa::DtypeBytes(static_cast<Dtype>(i.dtype_d));
   const auto memory = static_cast<Space>(i.space_d) == Space::kPsum ? WriteRange::Memory::kPsum
                                                                     : WriteRange::Memory::kSbuf;
+  const bool matmul = static_cast<Op>(i.opcode) == Op::kMatmul;
+  const std::uint32_t tiles = matmul ? 1u << i.tiles : 1;
   ForEachRow(size, [&](std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
     const bool row = i.str_d[0] == 1;
     for (std::uint32_t n = 0; n < (row ? 1u : size[0]); ++n) {
       const std::int64_t element = RowOffset(i.str_d, i1, i2, i3) + std::int64_t{n} * i.str_d[0];
       const auto at =
           static_cast<std::uint64_t>(i.off_d + element * static_cast<std::int64_t>(bytes));
-      add({memory, i.part_d, i.parts_d, at, at + bytes * (row ? size[0] : 1)});
+      for (std::uint32_t tile = 0; tile < tiles; ++tile) {
+        add({memory, tile * (rows / tiles) + i.part_d, i.parts_d, at,
+             at + bytes * (row ? size[0] : 1)});
+      }
     }
   });
   return ranges;
+}
+
+std::uint8_t PsumBanksWritten(Queue queue, const isa::Encoded& encoded) {
+  constexpr std::uint64_t kBankBytes = isa::kPsumBankWords * 4;
+  std::uint32_t banks = 0;
+  for (const WriteRange& range : WriteFootprint(queue, encoded, isa::kMaxRows)) {  // any number
+    if (range.memory != WriteRange::Memory::kPsum) continue;
+    for (std::uint64_t b = range.begin / kBankBytes; b * kBankBytes < range.end; ++b) {
+      banks |= 1u << b;
+    }
+  }
+  return static_cast<std::uint8_t>(banks);
 }
 
 }  // namespace dither

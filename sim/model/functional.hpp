@@ -16,11 +16,12 @@
 #include "sim/model/check.hpp"
 #include "sim/model/column_block.hpp"
 #include "sim/model/memory.hpp"
+#include "sim/model/nonfinite.hpp"
 
 namespace dither {
 
 // What an instruction writes: bytes [begin, end) of every partition part .. part+parts-1, or of
-// DRAM (parts = 1). Depends on the instruction alone.
+// DRAM (parts = 1). Depends on the instruction and the number of partitions alone.
 struct WriteRange {
   enum class Memory : std::uint8_t { kSbuf, kPsum, kDram };
   Memory memory;
@@ -30,7 +31,10 @@ struct WriteRange {
   std::uint64_t end;
   bool operator==(const WriteRange&) const = default;
 };
-std::vector<WriteRange> WriteFootprint(isa::Queue queue, const isa::Encoded& encoded);
+std::vector<WriteRange> WriteFootprint(isa::Queue queue, const isa::Encoded& encoded,
+                                       std::uint32_t rows);
+// PSUM banks that it writes, bit b for bank b; the instruction has passed the static checks.
+std::uint8_t PsumBanksWritten(isa::Queue queue, const isa::Encoded& encoded);
 
 class FunctionalModel {
  public:
@@ -38,6 +42,9 @@ class FunctionalModel {
 
   const isa::Config& config() const { return config_; }
 
+  // The static checks, then the one that depends on what ran before (kPsumUnwritten); for an
+  // instruction whose wait has been met.
+  CheckResult Check(isa::Queue queue, const isa::Encoded& encoded) const;
   // Checks and executes; waiting and signalling are the caller's. On an error nothing has changed.
   // Other than by static checks a copy fails where DRAM_BASE..DRAM_LIMIT is more than there is
   // (kAxiRead, kAxiWrite).
@@ -53,14 +60,26 @@ class FunctionalModel {
   // Window of DRAM that the checks allow.
   CheckLimits& limits() { return limits_; }
 
+  // PSUM banks that instructions have written since construction (the core's reset); bit b for bank
+  // b. Writing the memory through memory() doesn't count; a test that does so sets the bits itself.
+  std::uint8_t psum_written() const { return psum_written_; }
+  void SetPsumWritten(std::uint8_t banks) { psum_written_ = banks; }
+  // Words, infinite or NaN, that the last executed instruction counted: 0 without its count_nf.
+  std::uint32_t counted() const { return counted_; }
+
   // Rounder states of the vector and scalar lanes; never 0.
   std::uint32_t VectorRounder(std::uint32_t lane) const { return vector_rounder_.at(lane); }
   std::uint32_t ScalarRounder(std::uint32_t lane) const { return scalar_rounder_.at(lane); }
   void SetVectorRounder(std::uint32_t lane, std::uint32_t state);
   void SetScalarRounder(std::uint32_t lane, std::uint32_t state);
+  // Whether the random words are whitened: the RTL's parameter Whiten, register RNG_MODE.
+  bool Whitens() const { return whiten_; }
+  void SetWhiten(bool whiten) { whiten_ = whiten; }
 
  private:
   void Matmul(const isa::EngineInstr& i);
+  void Transpose(const isa::EngineInstr& i);
+  void CountedMatmul(const isa::EngineInstr& i);
   void LoadStationary(const isa::EngineInstr& i);
   void Tensor(const isa::EngineInstr& i);
   void Reduce(const isa::EngineInstr& i);
@@ -75,6 +94,9 @@ class FunctionalModel {
   CoreMemory memory_;
   DramMemory dram_;
   std::vector<std::uint32_t> vector_rounder_, scalar_rounder_;
+  std::uint8_t psum_written_ = 0;
+  std::uint32_t counted_ = 0;
+  bool whiten_ = true;
 
   // The stationary tile by array column, rows in order; both forms of the same operands.
   std::vector<model::BlockOperand> stationary_;

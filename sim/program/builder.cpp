@@ -341,18 +341,117 @@ void ProgramBuilder::Matmul(const Tensor& dst, const Tensor& stationary, const T
                  " columns, " + OperandName(d.role, dst) + " has " + std::to_string(d.parts) +
                  " partitions: dimension 1 of one is dimension 0 of the other");
   }
+  if (options.tiles != 1 && options.tiles != 2 && options.tiles != 4) {
+    Fail(op, std::to_string(options.tiles) + " tiles side by side: 1, 2 or 4 are possible");
+  }
   MatchFree(op, d, x);
   Fold({&d.free, &x.free}, false);
   isa::EngineInstr i{};
   i.opcode = static_cast<std::uint8_t>(Op::kMatmul);
   i.acc = options.accumulate;
   i.reuse = options.reuse;
+  const auto piece = [op](const Pattern& p, const std::optional<std::uint8_t>& named) {
+    const std::uint32_t pieces = PiecesOf(p.tensor->dtype);
+    if (!named && pieces > 1) {
+      Fail(op, OperandName(p.role, *p.tensor) + " goes to the array in " + std::to_string(pieces) +
+                   " pieces: name one, or use MatmulPieces for all");
+    }
+    NeedFits(op, p, "piece", named.value_or(0), 0, 3);
+    return named.value_or(0);
+  };
+  i.piece_0 = piece(x, options.moving_piece);
+  i.piece_1 = piece(w, options.stationary_piece);
+  i.tiles = static_cast<std::uint8_t>(std::countr_zero(options.tiles));
+  i.count_nf = options.count_nonfinite;
   SetSizes(op, d, i.size);
   SetDst(op, d, i);
   SetSrc0(op, x, i);
   SetSrc1(op, w, i);
   EmitEngine(Queue::kTensor, i, sync,
              {{"destination", &dst}, {"moving", &moving}, {"stationary", &stationary}});
+}
+
+std::uint32_t ProgramBuilder::MatmulPieces(const Tensor& dst, const std::vector<Factors>& factors,
+                                           bool accumulate, const Sync& sync) {
+  constexpr std::string_view op = "matmul in pieces";
+  if (factors.empty()) Fail(op, "no factors");
+  const Dtype w_dtype = factors[0].stationary.dtype, x_dtype = factors[0].moving.dtype;
+  for (const Factors& f : factors) {
+    if (f.stationary.dtype != w_dtype || f.moving.dtype != x_dtype) {
+      Fail(op, f.stationary.Describe() + ", " + f.moving.Describe() +
+                   ": all factors must have the same dtypes");
+    }
+  }
+  const auto w_pieces = static_cast<std::uint8_t>(PiecesOf(w_dtype));
+  const auto x_pieces = static_cast<std::uint8_t>(PiecesOf(x_dtype));
+  if (w_pieces == 0) Fail(op, factors[0].stationary.Describe() + " is no float");
+  if (x_pieces == 0) Fail(op, factors[0].moving.Describe() + " is no float");
+  const std::uint32_t count =
+      static_cast<std::uint32_t>(w_pieces) * x_pieces * static_cast<std::uint32_t>(factors.size());
+  std::uint32_t emitted = 0;
+  for (std::uint8_t w = w_pieces; w-- > 0;) {
+    for (std::uint8_t x = x_pieces; x-- > 0;) {
+      for (const Factors& f : factors) {
+        MatmulOptions options;
+        options.accumulate = accumulate || emitted != 0;
+        // A lone stationary piece stays for all moving ones. Only the last pass knows infinities and
+        // NaN, and that is decided when a tile is loaded: it loads again.
+        options.reuse = factors.size() == 1 && x + 1 != x_pieces && (w | x) != 0;
+        options.stationary_piece = w;
+        options.moving_piece = x;
+        Sync s;
+        if (emitted == 0) s.waits = sync.waits;
+        if (++emitted == count) {
+          s.signal = sync.signal;
+          s.irq = sync.irq;
+        }
+        Matmul(dst, f.stationary, f.moving, options, s);
+      }
+    }
+  }
+  return count;
+}
+
+void ProgramBuilder::TransposeAny(isa::TransposeFunc func, const Tensor& dst, const Tensor& src,
+                                  std::uint8_t byte, bool accumulate, const Sync& sync) {
+  constexpr std::string_view op = "transpose";
+  const Pattern d = TakeApart(op, "destination", dst);
+  const Pattern s = TakeApart(op, "source", src);
+  if (d.free.size() != 1 || s.free.size() != 1 || d.free[0].size != s.parts ||
+      s.free[0].size != d.parts) {
+    Fail(op, OperandName(d.role, dst) + " must be [M][K] where " + OperandName(s.role, src) +
+                 " is [K][M]");
+  }
+  isa::EngineInstr i{};
+  i.opcode = static_cast<std::uint8_t>(Op::kTranspose);
+  i.func = static_cast<std::uint8_t>(func);
+  i.acc = accumulate;
+  NeedFits(op, s, "byte", byte, 0, 3);
+  i.piece_1 = byte;
+  SetSizes(op, d, i.size);
+  SetDst(op, d, i);
+  SetSrc1(op, s, i);
+  i.parts = Byte(op, s, "number of partitions", s.parts);
+  EmitEngine(Queue::kTensor, i, sync,
+             {{"destination", &dst}, {"source 0", &src}, {"source", &src}});
+}
+
+void ProgramBuilder::Transpose(const Tensor& dst, const Tensor& src, const Sync& sync) {
+  const auto bytes = static_cast<std::uint8_t>(src.ElementBytes());
+  for (std::uint8_t byte = 0; byte < bytes; ++byte) {
+    Sync s;
+    if (byte == 0) s.waits = sync.waits;
+    if (byte + 1 == bytes) {
+      s.signal = sync.signal;
+      s.irq = sync.irq;
+    }
+    TransposeAny(isa::TransposeFunc::kWord, dst, src, byte, byte != 0, s);
+  }
+}
+
+void ProgramBuilder::TransposeByte(const Tensor& dst, const Tensor& src, std::uint8_t byte,
+                                   const Sync& sync) {
+  TransposeAny(isa::TransposeFunc::kByte, dst, src, byte, false, sync);
 }
 
 void ProgramBuilder::ElementwiseAny(isa::VecFunc func, const Tensor& dst, const Tensor& a,

@@ -47,6 +47,18 @@ struct Narrowing {
 struct MatmulOptions {
   bool accumulate = false;
   bool reuse = false;  // the stationary tile of the matmul before
+  bool count_nonfinite = false;  // in NONFINITE_COUNT
+  // Which piece of the significands, 0 the highest: must be named where there are several (fp16
+  // has 2, fp32 has 3).
+  std::optional<std::uint8_t> moving_piece = {}, stationary_piece = {};
+  // 1, 2 or 4 matmuls side by side: the operands are those of the first, the others' lie rows / tiles
+  // partitions further each.
+  std::uint32_t tiles = 1;
+};
+
+// Operands of one of several matmuls whose results are added.
+struct Factors {
+  Tensor stationary, moving;
 };
 
 // Counts the events of one in-order producer: each Tick() is the signal of the next event, and a
@@ -94,6 +106,18 @@ class ProgramBuilder {
   // dst[M][n...] = or += stationary[K][M] (transposed) * moving[K][n...]
   void Matmul(const Tensor& dst, const Tensor& stationary, const Tensor& moving,
               MatmulOptions options = {}, const Sync& sync = {});
+  // The same in full precision for fp16 and fp32 operands (and any mix of floats): the sum over all
+  // factors (stripes of the contraction) with one matmul for each pair of their pieces, 4 for
+  // fp16 x fp16, 9 for fp32 x fp32; returns how many. The smallest products come first, so that the
+  // roundings in between lie far below the last one.
+  std::uint32_t MatmulPieces(const Tensor& dst, const std::vector<Factors>& factors,
+                             bool accumulate = false, const Sync& sync = {});
+  // dst[M][K] in PSUM = the bits of src[K][M], one instruction a byte: bf16 as the fp32 of the same
+  // value, one-byte elements sign-extended, others right-justified.
+  void Transpose(const Tensor& dst, const Tensor& src, const Sync& sync = {});
+  // One byte of the elements, 0 the lowest, as int32 of -128..127: a cast to int8 writes the byte.
+  void TransposeByte(const Tensor& dst, const Tensor& src, std::uint8_t byte,
+                     const Sync& sync = {});
   void Elementwise(isa::VecFunc func, const Tensor& dst, const Tensor& a, const Tensor& b,
                    Narrowing narrowing = {}, const Sync& sync = {});
   void Elementwise(isa::VecFunc func, const Tensor& dst, const Tensor& a, float b,
@@ -125,6 +149,8 @@ class ProgramBuilder {
   };
   void EmitEngine(isa::Queue queue, isa::EngineInstr instr, const Sync& sync,
                   const std::vector<Operand>& operands);
+  void TransposeAny(isa::TransposeFunc func, const Tensor& dst, const Tensor& src,
+                    std::uint8_t byte, bool accumulate, const Sync& sync);
   void EmitDma(isa::Queue queue, isa::DmaInstr instr, const Sync& sync, const Tensor& dst,
                const Tensor& src);
   void CheckAndAppend(isa::Queue queue, const isa::Encoded& encoded,

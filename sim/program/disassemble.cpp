@@ -1,6 +1,7 @@
 // Text form of instructions: printer and parser share the order of fields, so they stay inverses.
 #include "sim/program/disassemble.hpp"
 
+#include <bit>
 #include <charconv>
 #include <cstdint>
 #include <cstdio>
@@ -67,6 +68,7 @@ std::string SyncText(const Instr& i) {
 
 std::string FuncText(Op op, std::uint8_t func) {
   switch (op) {
+    case Op::kTranspose: return CodeText<isa::TransposeFunc>(func);
     case Op::kTensor: return CodeText<isa::VecFunc>(func);
     case Op::kReduce: return CodeText<isa::RedFunc>(func);
     case Op::kAct: return CodeText<isa::ActFunc>(func);
@@ -77,7 +79,7 @@ std::string FuncText(Op op, std::uint8_t func) {
 std::string EngineText(const EngineInstr& i) {
   const Op op = static_cast<Op>(i.opcode);
   std::string text(isa::Name(op));
-  const bool has_func = op == Op::kTensor || op == Op::kReduce || op == Op::kAct;
+  const bool has_func = op == Op::kTranspose || op == Op::kTensor || op == Op::kReduce || op == Op::kAct;
   if (has_func) {
     text += "." + FuncText(op, i.func);
   } else if (i.func) {
@@ -105,6 +107,10 @@ std::string EngineText(const EngineInstr& i) {
   if (i.rdims) text += " rdims=" + std::to_string(i.rdims);
   if (i.acc) text += " acc";
   if (i.reuse) text += " reuse";
+  if (i.piece_0) text += " piece0=" + std::to_string(i.piece_0);
+  if (i.piece_1) text += " piece1=" + std::to_string(i.piece_1);
+  if (i.tiles) text += " tiles=" + std::to_string(1 << i.tiles);
+  if (i.count_nf) text += " count_nf";
   if (i.round) text += " round=" + CodeText<isa::Round>(i.round);
   if (i.sat) text += " sat";
   return text + SyncText(i);
@@ -322,7 +328,8 @@ Encoded Assemble(Queue queue, std::string_view line) {
   e.opcode = d.opcode = static_cast<std::uint8_t>(op);
   if (dot != std::string::npos) {
     const std::string func = head.substr(dot + 1);
-    const std::int64_t code = op == Op::kTensor   ? Code(isa::kAllVecFunc, func, head)
+    const std::int64_t code = op == Op::kTranspose ? Code(isa::kAllTransposeFunc, func, head)
+                              : op == Op::kTensor ? Code(isa::kAllVecFunc, func, head)
                               : op == Op::kReduce ? Code(isa::kAllRedFunc, func, head)
                               : op == Op::kAct    ? Code(isa::kAllActFunc, func, head)
                                                   : Number("x", head);
@@ -368,6 +375,16 @@ Encoded Assemble(Queue queue, std::string_view line) {
       e.acc = 1;
     } else if (key == "reuse") {
       e.reuse = 1;
+    } else if (key == "piece0") {
+      Set(e.piece_0, Number(value, word), 2, false, word);
+    } else if (key == "piece1") {
+      Set(e.piece_1, Number(value, word), 2, false, word);
+    } else if (key == "tiles") {
+      const std::int64_t tiles = Number(value, word);
+      if (tiles != 1 && tiles != 2 && tiles != 4 && tiles != 8) Fail(word, "tiles are 1, 2 or 4");
+      e.tiles = static_cast<std::uint8_t>(std::countr_zero(static_cast<std::uint64_t>(tiles)));
+    } else if (key == "count_nf") {
+      e.count_nf = 1;
     } else if (key == "round") {
       Set(e.round, Code(isa::kAllRound, value, word), 2, false, word);
     } else if (key == "sat") {

@@ -106,6 +106,15 @@ Program Program::Load(const std::filesystem::path& path) {
   return program;
 }
 
+void Program::CountNonfinite() {
+  for (isa::Encoded& encoded : (*this)[isa::Queue::kTensor]) {
+    if (static_cast<isa::Op>(encoded[0]) != isa::Op::kMatmul) continue;
+    isa::EngineInstr i = isa::DecodeEngineInstr(encoded);
+    i.count_nf = 1;
+    encoded = isa::Encode(i);
+  }
+}
+
 std::string Program::Text() const {
   std::string text;
   for (const isa::Queue queue : isa::kAllQueue) {

@@ -46,6 +46,9 @@ struct Program {
   void Save(const std::filesystem::path& path) const;
   static Program Load(const std::filesystem::path& path);
 
+  // Every matmul counts the infinite and NaN words that it writes (Device::Nonfinite).
+  void CountNonfinite();
+
   // Disassembly of everything, a line per instruction, a title line per queue.
   std::string Text() const;
 };

@@ -25,6 +25,7 @@ constexpr int kAxiBits = static_cast<int>(sizeof(Vdither_core::r_data_i)) * 8;
 // Every memory bank of the core, by its path in the hierarchy.
 #define DITHER_SBUF(b) rootp->dither_core__DOT__u_sbuf__DOT__gen_bank__BRA__##b##__KET____DOT__u_sram__DOT__mem
 #define DITHER_PSUM(b) rootp->dither_core__DOT__u_psum__DOT__gen_bank__BRA__##b##__KET____DOT__u_ram__DOT__mem
+#define DITHER_FRONT(signal) dut_->rootp->dither_core__DOT__u_front_end__DOT__##signal
 #define DITHER_BANKS(M) {&M(0)[0], &M(1)[0], &M(2)[0], &M(3)[0], &M(4)[0], &M(5)[0], &M(6)[0], &M(7)[0]}
 
 constexpr std::size_t kPsumLanes =
@@ -81,6 +82,7 @@ class Core final : public VerilatedDevice {
     FillMemories();
     Initialize();
     if (model_) {
+      model_->SetWhiten((ReadCsr(isa::kCsrRngMode) & 1) != 0);
       for (const auto queue : {isa::Queue::kVector, isa::Queue::kScalar})
         for (std::uint32_t lane = 0; lane < config().rows; ++lane) SetModelRounder(queue, lane, RounderState(queue, lane));
     }
@@ -96,6 +98,8 @@ class Core final : public VerilatedDevice {
 
   std::string_view name() const override { return "rtl"; }
   std::uint64_t cycles() const override { return cycles_; }
+  const ArrayActivity& Activity() const override { return activity_; }
+  void ClearActivity() override { activity_ = {}; }
   std::uint64_t retired() const override { return retired_; }
   void OnRetire(RetireHook hook) override { hook_ = std::move(hook); }
   std::vector<std::string> AxiViolations() const override { return axi_->violations(); }
@@ -139,6 +143,12 @@ class Core final : public VerilatedDevice {
         }
         bytes += 4;
       }
+    }
+    const NonfiniteRegisters counted = Nonfinite();
+    if (counted != nonfinite_) {
+      throw Mismatch(fmt::format("after the program: NONFINITE count, index, first: RTL {} {} {}, model {} {} {}",
+                                 counted.count, counted.index, counted.first, nonfinite_.count, nonfinite_.index,
+                                 nonfinite_.first));
     }
     return bytes + dram_.size();
   }
@@ -249,7 +259,7 @@ class Core final : public VerilatedDevice {
 
   bool Quiet() const {
     // Two bits a queue: only running ones count.
-    const std::uint32_t state = dut_->rootp->dither_core__DOT__u_front_end__DOT__state;
+    const std::uint32_t state = DITHER_FRONT(state);
     for (std::uint32_t q = 0; q < isa::kNumQueues; ++q) {
       if ((state >> (2 * q) & 3) == static_cast<std::uint32_t>(isa::QueueState::kRunning)) return false;
     }
@@ -264,15 +274,28 @@ class Core final : public VerilatedDevice {
   }
   void Finish() {
     axi_->Sample();
+    Watch();
     const std::uint32_t retire = dut_->retire_valid_o;
     std::array<std::uint32_t, isa::kNumQueues> index;
     if (retire) std::memcpy(index.data(), &dut_->retire_index_o, sizeof index);
     dut_->clk_i = 1;
     Evaluate();
     ++cycles_;
+    if (model_) CompareErrors();  // before what retired in the same cycle: the RTL couldn't know of it
     for (std::uint32_t q = 0; retire >> q; ++q) {
       if (retire >> q & 1) Retire(static_cast<isa::Queue>(q), index[q]);
     }
+  }
+  // The tensor engine is queue 0: lowest bit of `busy`, lowest byte of `work`.
+  void Watch() {
+    const auto* root = dut_->rootp;
+    if (!(root->dither_core__DOT__busy & 1)) return;
+    if (activity_.first_busy == 0) activity_.first_busy = cycles_;
+    activity_.last_busy = cycles_;
+    activity_.stalls += root->dither_core__DOT__stall & 1;
+    if (!(root->dither_core__DOT__work & 0xff)) return;
+    if (activity_.columns++ == 0) activity_.first_column = cycles_;
+    activity_.last_column = cycles_;
   }
   void Step() {
     Settle();
@@ -311,6 +334,7 @@ class Core final : public VerilatedDevice {
     auto& limits = model_->limits();
     const auto low = [value](std::uint64_t& v) { v = (v & ~0xffffffffull) | value; };
     const auto high = [value](std::uint64_t& v) { v = (v & 0xffffffffull) | std::uint64_t{value} << 32; };
+    if (address == isa::kCsrNonfiniteCount) nonfinite_ = {};  // exact when the tensor queue is quiet
     if (address == isa::kCsrDramBaseLo) low(limits.dram_base);
     if (address == isa::kCsrDramBaseHi) high(limits.dram_base);
     if (address == isa::kCsrDramLimitLo) low(limits.dram_limit);
@@ -346,8 +370,9 @@ class Core final : public VerilatedDevice {
     if (result.err != isa::Err::kNone) {
       throw Mismatch(fmt::format("{}: the RTL executed it, the model stops with: {}", Text(where), isa::Name(result.err)));
     }
+    if (model_->counted() != 0) nonfinite_.Add(index, model_->counted());
     const std::string context = Text(where);
-    for (const auto& r : WriteFootprint(queue, encoded)) {
+    for (const auto& r : WriteFootprint(queue, encoded, config().rows)) {
       if (r.memory == WriteRange::Memory::kDram) {
         CompareDram(r.begin, r.end, &where, context);
         continue;
@@ -357,6 +382,47 @@ class Core final : public VerilatedDevice {
         CompareOnChip(space, p, static_cast<std::uint32_t>(r.begin), static_cast<std::uint32_t>(r.end), &where, context);
       }
     }
+  }
+  // An instruction that was refused by its checks is refused by the model's, for the same reason.
+  void CompareErrors() {
+    const std::uint32_t state = DITHER_FRONT(state);
+    std::uint32_t stopped = 0;
+    for (std::uint32_t q = 0; q < isa::kNumQueues; ++q) {
+      if ((state >> (2 * q) & 3) == static_cast<std::uint32_t>(isa::QueueState::kError)) stopped |= 1u << q;
+    }
+    const std::uint32_t fresh = stopped & ~stopped_;
+    stopped_ = stopped;
+    for (std::uint32_t q = 0; fresh >> q; ++q) {
+      if (fresh >> q & 1) CompareError(q);
+    }
+  }
+  void CompareError(std::uint32_t q) {
+    CheckResult rtl;
+    rtl.err = static_cast<isa::Err>(DITHER_FRONT(stat_err) >> (8 * q) & 0xff);
+    rtl.operand = DITHER_FRONT(stat_operand) >> (2 * q) & 3;
+    std::uint64_t addr = 0;
+    for (std::uint32_t b = 48 * q; b < 48 * q + 48; ++b) {
+      addr |= std::uint64_t{DITHER_FRONT(stat_addr)[b / 32] >> (b % 32) & 1} << (b - 48 * q);
+    }
+    rtl.addr = static_cast<std::int64_t>(addr << 16) >> 16;
+    // Only what the instruction's own checks say: not run-time errors, and not a fetch outside the window or DRAM,
+    // which has the address of the instruction.
+    if (rtl.err > isa::Err::kDramRange && rtl.err != isa::Err::kPsumUnwritten) return;
+    const auto& ring = rings_[q];
+    const std::uint32_t index = DITHER_FRONT(stat_index)[q];
+    const std::uint64_t at = ring.base + isa::kInstrBytes * (index % ring.size);
+    if (at < dram_base() || at + isa::kInstrBytes > dram_limit()) return;
+    if (rtl.err == isa::Err::kDramRange && addr == at) return;
+    isa::Encoded encoded;
+    std::memcpy(encoded.data(), dram_.data() + (at - dram_base()), encoded.size());
+    const auto queue = static_cast<isa::Queue>(q);
+    const CheckResult model = model_->Check(queue, encoded);
+    if (rtl == model) return;
+    const auto text = [](const CheckResult& r) {
+      return fmt::format("{}, operand {}, address {}", isa::Name(r.err), r.operand, r.addr);
+    };
+    throw Mismatch(fmt::format("{}: the RTL stops with: {}; the model with: {}", Text({queue, index, &encoded}),
+                               text(rtl), text(model)));
   }
   static std::string Text(const Where& w) {
     return fmt::format("{} instruction {} ({})", isa::Name(w.queue), w.index, Disassemble(w.queue, *w.encoded));
@@ -410,11 +476,14 @@ class Core final : public VerilatedDevice {
   }
 
   // True if the instruction writes that very byte.
-  static bool Writes(const Where& w, isa::Space space, std::uint32_t part, std::uint32_t byte) {
+  bool Writes(const Where& w, isa::Space space, std::uint32_t part, std::uint32_t byte) const {
     if (w.queue == isa::Queue::kDma0 || w.queue == isa::Queue::kDma1) {
       return WritesBus(w, (std::uint64_t{1} << 44) | (std::uint64_t{part} << isa::kPartitionPitchLog2) | byte);
     }
     const auto i = isa::DecodeEngineInstr(*w.encoded);
+    // Tiles side by side write the same partitions each in its part of the array.
+    const bool matmul = i.opcode == static_cast<std::uint8_t>(isa::Op::kMatmul);
+    if (matmul) part %= config().rows >> i.tiles;
     if (static_cast<isa::Space>(i.space_d) != space || part < i.part_d || part >= std::uint32_t{i.part_d} + i.parts_d) {
       return false;
     }
@@ -467,6 +536,9 @@ class Core final : public VerilatedDevice {
   std::array<std::uint32_t*, isa::kPsumBanks> psum_{};
   std::array<Ring, isa::kNumQueues> rings_;
   std::uint64_t cycles_ = 0, retired_ = 0;
+  ArrayActivity activity_;
+  NonfiniteRegisters nonfinite_;  // as the model counts
+  std::uint32_t stopped_ = 0;     // queues
   RetireHook hook_;
 };
 

@@ -9,6 +9,7 @@
 
 #include "Vcsr.h"
 #include "sim/isa/isa.hpp"
+#include "sim/model/nonfinite.hpp"
 #include "tb/support/clocked.hpp"
 
 namespace dither {
@@ -32,6 +33,7 @@ class Host {
     dut->busy_i = dut->wait_sem_i = dut->wait_fetch_i = dut->stall_i = dut->retired_i = 0;
     dut->work_i = 0;
     dut->conflicts_i = 0;
+    dut->nonfinite_valid_i = 0;
     dut->err_i = 0;
     dut->err_operand_i = 0;
     for (int w = 0; w < 5; ++w) dut->head_i[w] = dut->err_index_i[w] = 0;
@@ -114,7 +116,9 @@ std::map<std::uint32_t, Access> Registers() {
       {isa::kCsrId, kRo},          {isa::kCsrVersion, kRo},     {isa::kCsrConfig, kRo},
       {isa::kCsrIrqStatus, kRw},   {isa::kCsrIrqEnable, kRw},   {isa::kCsrWatchdog, kRw},
       {isa::kCsrRefused, kRw},     {isa::kCsrDramBaseLo, kRw},  {isa::kCsrDramBaseHi, kRw},
-      {isa::kCsrDramLimitLo, kRw}, {isa::kCsrDramLimitHi, kRw}};
+      {isa::kCsrDramLimitLo, kRw}, {isa::kCsrDramLimitHi, kRw},
+      {isa::kCsrNonfiniteCount, kRw}, {isa::kCsrNonfiniteIndex, kRo}, {isa::kCsrNonfiniteFirst, kRo},
+      {isa::kCsrRngMode, kRo}};
   for (std::uint32_t q = 0; q < isa::kNumQueues; ++q) {
     const std::uint32_t b = isa::kCsrQueueBase + isa::kCsrQueueStride * q;
     for (const auto o : {isa::kCsrQueueBaseLo, isa::kCsrQueueBaseHi, isa::kCsrQueueSize,
@@ -189,7 +193,7 @@ TEST_CASE("plain registers keep what is written under any back-pressure", "[csr]
   Host h(seed);
   h.stall = stall;
   std::map<std::uint32_t, std::uint32_t> masks = {
-      {isa::kCsrIrqEnable, 0x11f1f},      {isa::kCsrWatchdog, 0xffffffff},
+      {isa::kCsrIrqEnable, 0x31f1f},      {isa::kCsrWatchdog, 0xffffffff},
       {isa::kCsrDramBaseLo, 0xffffffff},  {isa::kCsrDramBaseHi, 0xfff},
       {isa::kCsrDramLimitLo, 0xffffffff}, {isa::kCsrDramLimitHi, 0x1fff}};
   for (std::uint32_t q = 0; q < isa::kNumQueues; ++q) {
@@ -331,6 +335,74 @@ TEST_CASE("an interrupt bit set in the cycle of its clear is not lost", "[csr][c
   h.dut.Run(2);
   CHECK(h.Get(isa::kCsrIrqStatus) == 0x400);
   CHECK(h.dut->irq_o == 0);
+}
+
+TEST_CASE("non-finite words add up to the top, the first instruction stays, a clear loses nothing",
+          "[csr][random]") {
+  const auto seed = GENERATE(range(1u, 5u));
+  const int percent = GENERATE(2, 60);  // of cycles with an instruction that counted
+  CAPTURE(seed, percent);
+  Host h(seed);
+  h.stall = 30;
+  NonfiniteRegisters want;
+  bool counting = true, expected_irq = false;
+  std::uint32_t scale = 3;
+  int pulses = 0, clears = 0, full = 0, clears_with_pulse = 0;
+  h.dut.OnDrive([&] {
+    h.dut->nonfinite_valid_i = counting && static_cast<int>(h.rng() % 100) < percent;
+    h.dut->nonfinite_count_i = 1 + (h.rng() >> scale);
+    h.dut->nonfinite_index_i = h.rng();
+  });
+  // A write takes effect in the cycle before its answer.
+  bool answered = false, pulse = false;
+  NonfiniteRegisters before;
+  std::uint32_t before_index = 0, before_words = 0;
+  bool clearing = false;
+  h.dut.OnSample([&] {
+    if (h.dut->b_valid_o && !answered && clearing) {
+      // The clear happened in the last cycle: before what came in it.
+      want = {};
+      if (pulse) want.Add(before_index, before_words);
+      clears_with_pulse += pulse;
+      ++clears;
+    }
+    answered = h.dut->b_valid_o;
+    pulse = h.dut->nonfinite_valid_i;
+    before_index = h.dut->nonfinite_index_i;
+    before_words = h.dut->nonfinite_count_i;
+    if (pulse) {
+      want.Add(before_index, before_words);
+      expected_irq = true;
+      ++pulses;
+    }
+  });
+  for (int round = 0; round < 400; ++round) {
+    scale = round % 8 == 0 ? 1 : 12 + h.rng() % 20;
+    counting = true;
+    h.dut.Run(h.rng() % 40);
+    if (h.rng() % 2) {
+      clearing = true;
+      REQUIRE(h.Write(isa::kCsrNonfiniteCount, h.rng()) == kOkay);
+      clearing = false;
+    }
+    counting = false;
+    h.dut.Step();
+    REQUIRE(h.Get(isa::kCsrNonfiniteCount) == want.count);
+    REQUIRE(h.Get(isa::kCsrNonfiniteIndex) == want.index);
+    REQUIRE(h.Get(isa::kCsrNonfiniteFirst) == want.first);
+    REQUIRE((h.Get(isa::kCsrIrqStatus) == (1u << 17)) == expected_irq);
+    full += want.count == 0xffffffff;
+    if (expected_irq) {
+      REQUIRE(h.Write(isa::kCsrIrqStatus, 1u << 17) == kOkay);
+      expected_irq = false;
+    }
+  }
+  CHECK(clears > 100);
+  CHECK(pulses > 50);
+  if (percent > 50) {
+    CHECK(full > 3);
+    CHECK(clears_with_pulse > 30);
+  }
 }
 
 TEST_CASE("a lane's rounder state is refused while its engine is busy", "[csr][directed]") {

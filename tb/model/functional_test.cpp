@@ -15,6 +15,7 @@ namespace dither {
 namespace {
 
 using isa::Dtype;
+using isa::EngineInstr;
 using isa::Queue;
 using Memory = WriteRange::Memory;
 
@@ -30,7 +31,7 @@ Snapshot Take(const FunctionalModel& model) {
 void ExecuteInside(FunctionalModel& model, Queue queue, const isa::Encoded& encoded) {
   Snapshot before = Take(model);
   REQUIRE(model.Execute(queue, encoded).err == isa::Err::kNone);
-  for (const WriteRange& r : WriteFootprint(queue, encoded)) {
+  for (const WriteRange& r : WriteFootprint(queue, encoded, model.config().rows)) {
     for (std::uint32_t p = r.part; p < r.part + r.parts; ++p) {
       std::vector<std::uint8_t>& old = r.memory == Memory::kSbuf   ? before.sbuf
                                        : r.memory == Memory::kPsum ? before.psum
@@ -59,6 +60,7 @@ struct Rig {
     for (auto& byte : model.memory().sbuf) byte = static_cast<std::uint8_t>(random());
     for (auto& byte : model.memory().psum) byte = static_cast<std::uint8_t>(random());
     for (auto& byte : model.dram().bytes) byte = static_cast<std::uint8_t>(random());
+    model.SetPsumWritten(0xff);  // what was filled here may be accumulated onto
   }
   isa::Encoded Last(Queue queue) const { return builder.program()[queue].back(); }
   // Fills a tensor with values drawn from `draw` (rounded to its dtype).
@@ -277,10 +279,357 @@ TEST_CASE("infinities and NaN reach exactly the sums that they are part of", "[f
   }
 }
 
+TEST_CASE("fp16 and fp32 products in pieces are as good as fp32 can hold", "[functional]") {
+  Rig rig(9);
+  std::normal_distribution<float> normal;
+  const Dtype types[] = {Dtype::kFp32, Dtype::kFp16, Dtype::kBf16, Dtype::kFp8E4M3};
+  double worst = 0;
+  for (int trial = 0; trial < 64; ++trial) {
+    const std::uint32_t k0 = rig.random() % 8, k = 1 + rig.random() % (8 - k0);
+    const std::uint32_t m = 1 + rig.random() % 8, n = kEdge[rig.random() % std::size(kEdge)];
+    const Dtype w_type = types[trial % 4], x_type = types[trial / 4 % 4];
+    const float scale = trial % 8 < 4 ? 1.0f : 0.001f;  // fp16 subnormals among others
+    const auto draw = [&] { return scale * normal(rig.random); };
+    rig.builder.SbufRelease(0);
+    std::vector<Factors> factors;
+    const Tensor c = rig.builder.PsumBank("c", rig.random() % 8, Dtype::kFp32, {m, n});
+    golden::Matrix want(m, n), magnitude(m, n);
+    for (int f = 0; f < 1 + trial % 3; ++f) {
+      const Tensor w = rig.builder.Sbuf("w", w_type, {k, m}, k0);
+      const Tensor x = rig.builder.Sbuf("x", x_type, {k, n}, k0);
+      rig.Fill(w, draw);
+      rig.Fill(x, draw);
+      factors.push_back({w, x});
+      golden::Matrix part;
+      const golden::Matrix product = golden::Matmul(tb::AsMatrix(k, m, rig.Values(w)),
+                                                    tb::AsMatrix(k, n, rig.Values(x)), &part);
+      for (std::size_t i = 0; i < want.values.size(); ++i) {
+        want.values[i] += product.values[i];
+        magnitude.values[i] += part.values[i];
+      }
+    }
+    const std::size_t first = rig.builder.program()[Queue::kTensor].size();
+    const std::uint32_t count = rig.builder.MatmulPieces(c, factors);
+    REQUIRE(rig.builder.program()[Queue::kTensor].size() == first + count);
+    for (std::size_t i = 0; i < count; ++i) {
+      ExecuteInside(rig.model, Queue::kTensor, rig.builder.program()[Queue::kTensor][first + i]);
+    }
+    const auto got = rig.Values(c);
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      // The last rounding; those of the factors before; what the array drops.
+      const double bound = magnitude.values[i] * std::ldexp(1, -23) * factors.size();
+      CAPTURE(trial, i, isa::Name(w_type), isa::Name(x_type));
+      REQUIRE(std::fabs(got[i] - want.values[i]) <= bound);
+      worst = std::max(worst, std::fabs(got[i] - want.values[i]) / magnitude.values[i]);
+    }
+  }
+  INFO(worst);
+  CHECK(worst < std::ldexp(1, -23));
+}
+
+TEST_CASE("infinities and NaN of fp16 and fp32 reach the sums they are part of through all passes",
+          "[functional]") {
+  for (const Dtype type : {Dtype::kFp16, Dtype::kFp32}) {
+    for (const bool in_w : {false, true}) {
+      Rig rig(10);
+      const Tensor w = rig.builder.Sbuf("w", type, {8, 8});
+      const Tensor x = rig.builder.Sbuf("x", type, {8, 40});
+      const Tensor c = rig.builder.PsumBank("c", 0, Dtype::kFp32, {8, 40});
+      // Ones have low pieces of zero, which no infinity may meet.
+      std::size_t n = 0;
+      rig.Fill(w, [&] { return in_w && n++ == 3 * 8 + 5 ? -INFINITY : 1.0f; });
+      n = 0;
+      rig.Fill(x, [&] { return ++n == 7 * 40 + 12 ? NAN : !in_w && n == 4 * 40 + 2 ? INFINITY : 1.0f; });
+      const std::uint32_t count = rig.builder.MatmulPieces(c, {{w, x}});
+      for (const auto& e : rig.builder.program()[Queue::kTensor]) {
+        ExecuteInside(rig.model, Queue::kTensor, e);
+      }
+      CHECK(count == (type == Dtype::kFp16 ? 4 : 9));
+      const auto v = rig.Values(c);
+      for (std::size_t i = 0; i < v.size(); ++i) {
+        CAPTURE(i, in_w, isa::Name(type));
+        if (i % 40 == 11) {
+          CHECK(std::isnan(v[i]));
+        } else if (in_w ? i / 40 == 5 : i % 40 == 1) {
+          CHECK(v[i] == (in_w ? -INFINITY : INFINITY));
+        } else {
+          CHECK(v[i] == 8);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("int8 products add up exactly, modulo 2^32", "[functional]") {
+  Rig rig(11);
+  const Tensor c = rig.builder.PsumBank("c", 3, Dtype::kInt32, {8, 67});
+  std::vector<std::int64_t> want(8 * 67);
+  for (std::size_t i = 0; i < want.size(); ++i) want[i] = 0;
+  // K = 4096 * 8 = 2^15 with the largest products; then some random ones that wrap.
+  for (int step = 0; step < 4096 + 40; ++step) {
+    rig.builder.SbufRelease(0);
+    const Tensor w = rig.builder.Sbuf("w", Dtype::kInt8, {8, 8});
+    const Tensor x = rig.builder.Sbuf("x", Dtype::kInt8, {8, 67});
+    const bool most = step < 4096;
+    rig.ForEach(w, [&](std::uint8_t* at, std::size_t) { *at = most ? 0x80 : rig.random() & 0xff; });
+    rig.ForEach(x, [&](std::uint8_t* at, std::size_t n) {
+      *at = most ? (n % 67 < 30 ? 0x80 : 0x7f) : rig.random() & 0xff;
+    });
+    rig.builder.Matmul(c, w, x, {.accumulate = step != 0});
+    if (step % 512 == 0 || !most) {
+      ExecuteInside(rig.model, Queue::kTensor, rig.Last(Queue::kTensor));
+    } else {
+      REQUIRE(rig.model.Execute(Queue::kTensor, rig.Last(Queue::kTensor)).err == isa::Err::kNone);
+    }
+    const auto wv = rig.Values(w), xv = rig.Values(x);
+    for (int m = 0; m < 8; ++m) {
+      for (int n = 0; n < 67; ++n) {
+        for (int k = 0; k < 8; ++k) {
+          want[m * 67 + n] += static_cast<std::int64_t>(wv[k * 8 + m] * xv[k * 67 + n]);
+        }
+      }
+    }
+    if (step == 4095) CHECK(want[0] == std::int64_t{1} << 29);
+  }
+  // Past 2^31, by accumulating a sum into itself a few times through the tile of -128.
+  const Tensor w = rig.builder.Sbuf("w", Dtype::kInt8, {8, 8});
+  const Tensor x = rig.builder.Sbuf("x", Dtype::kInt8, {8, 67});
+  rig.ForEach(w, [&](std::uint8_t* at, std::size_t) { *at = 0x80; });
+  rig.ForEach(x, [&](std::uint8_t* at, std::size_t) { *at = 0x80; });
+  rig.builder.Matmul(c, w, x, {.accumulate = true});
+  for (int n = 0; n < 20000; ++n) {
+    REQUIRE(rig.model.Execute(Queue::kTensor, rig.Last(Queue::kTensor)).err == isa::Err::kNone);
+    for (auto& v : want) v += 8 * 128 * 128;
+  }
+  const auto got = rig.Values(c);
+  CHECK(want[0] > std::int64_t{1} << 31);
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    CAPTURE(i);
+    REQUIRE(got[i] == static_cast<std::int32_t>(static_cast<std::uint32_t>(want[i])));
+  }
+}
+
+TEST_CASE("tiles side by side are that many matmuls", "[functional]") {
+  Rig rig(12);
+  std::normal_distribution<float> normal;
+  for (int trial = 0; trial < 80; ++trial) {
+    const std::uint32_t tiles = 1u << rig.random() % 3, room = 8 / tiles;
+    const std::uint32_t k0 = rig.random() % room, k = 1 + rig.random() % (room - k0);
+    const std::uint32_t m0 = rig.random() % room, m = 1 + rig.random() % (room - m0);
+    const std::uint32_t n = kEdge[rig.random() % std::size(kEdge)];
+    const bool integer = trial % 4 == 0;
+    const Dtype in = integer ? Dtype::kInt8 : trial % 2 ? Dtype::kBf16 : Dtype::kFp8E5M2;
+    rig.builder.SbufRelease(0);
+    const Tensor w = rig.builder.Sbuf("w", in, {k, m}, k0);
+    const Tensor x = rig.builder.Sbuf("x", in, {k, n}, k0);
+    const Tensor c =
+        rig.builder.PsumBank("c", rig.random() % 8, integer ? Dtype::kInt32 : Dtype::kFp32, {m, n}, m0);
+    const auto at = [&](Tensor t, std::uint32_t tile) {
+      t.part += tile * room;
+      return t;
+    };
+    for (std::uint32_t t = 0; t < tiles; ++t) {
+      rig.Fill(at(w, t), [&] { return integer ? rig.random() % 256 - 128.f : normal(rig.random); });
+      rig.Fill(at(x, t), [&] { return integer ? rig.random() % 256 - 128.f : normal(rig.random); });
+    }
+    const bool accumulate = trial % 3 == 0;
+    // One by one first, into a copy of the model.
+    auto one_by_one = std::make_unique<FunctionalModel>(rig.model);
+    for (std::uint32_t t = 0; t < tiles; ++t) {
+      rig.builder.Matmul(at(c, t), at(w, t), at(x, t), {.accumulate = accumulate});
+      REQUIRE(one_by_one->Execute(Queue::kTensor, rig.Last(Queue::kTensor)).err == isa::Err::kNone);
+    }
+    rig.builder.Matmul(c, w, x, {.accumulate = accumulate, .tiles = tiles});
+    ExecuteInside(rig.model, Queue::kTensor, rig.Last(Queue::kTensor));
+    REQUIRE(rig.model.memory().psum == one_by_one->memory().psum);
+  }
+}
+
+TEST_CASE("an infinity or NaN of a tile reaches the other tiles of its column as NaN",
+          "[functional]") {
+  Rig rig(13);
+  const Tensor w = rig.builder.Sbuf("w", Dtype::kBf16, {2, 2});
+  const Tensor x = rig.builder.Sbuf("x", Dtype::kBf16, {2, 20});
+  const Tensor c = rig.builder.PsumBank("c", 0, Dtype::kFp32, {2, 20});
+  for (std::uint32_t t = 0; t < 4; ++t) {
+    Tensor wt = w, xt = x;
+    wt.part = xt.part = 2 * t;
+    std::size_t n = 0;
+    rig.Fill(wt, [] { return 1.0f; });
+    rig.Fill(xt, [&] { return t == 1 && n++ == 7 ? INFINITY : 1.0f; });
+  }
+  rig.builder.Matmul(c, w, x, {.tiles = 4});
+  ExecuteInside(rig.model, Queue::kTensor, rig.Last(Queue::kTensor));
+  Tensor all = c;
+  all.dims[0].size = 8;
+  const auto v = rig.Values(all);
+  for (std::size_t i = 0; i < v.size(); ++i) {
+    CAPTURE(i);
+    if (i % 20 != 7) {
+      CHECK(v[i] == 2);
+    } else if (i / 40 == 1) {
+      CHECK(v[i] == INFINITY);
+    } else {
+      CHECK(std::isnan(v[i]));
+    }
+  }
+}
+
+TEST_CASE("a transpose keeps every bit of every pattern", "[functional]") {
+  Rig rig(14);
+  // 64 patterns an instruction; all of the 8- and 16-bit types, and fp32 NaN payloads, zeros,
+  // subnormals and random words.
+  for (const Dtype type : isa::kAllDtype) {
+    const std::uint32_t bytes = isa::DtypeBytes(type);
+    const std::uint32_t patterns = bytes == 1 ? 256 : 65536;
+    for (std::uint32_t base = 0; base < patterns; base += 64) {
+      const auto pattern = [&](std::uint32_t n) {
+        if (bytes != 4) return base + n;
+        constexpr std::uint32_t kTop[] = {0x7f80, 0xff80, 0x7fc0, 0xffc0, 0x0000, 0x8000, 0x007f};
+        const std::uint32_t low = (base + n) * 0x9e37u & 0xffff;
+        return n % 8 < 7 ? kTop[n % 8] << 16 | low : (base + n) * 0x9e3779b9u;
+      };
+      rig.builder.SbufRelease(0);
+      const std::uint32_t m0 = rig.random() % 2, m = 8 - m0, k0 = rig.random() % 2, k = 8 - k0;
+      const Tensor s = rig.builder.Sbuf("s", type, {k, m}, k0);
+      const Tensor d = rig.builder.PsumBank("d", rig.random() % 8, Dtype::kInt32, {m, k}, m0);
+      rig.ForEach(s, [&](std::uint8_t* at, std::size_t n) {
+        const std::uint32_t bits = pattern(static_cast<std::uint32_t>(n));
+        std::memcpy(at, &bits, bytes);
+      });
+      const std::size_t first = rig.builder.program()[Queue::kTensor].size();
+      rig.builder.Transpose(d, s);
+      REQUIRE(rig.builder.program()[Queue::kTensor].size() == first + bytes);
+      for (std::size_t i = first; i < first + bytes; ++i) {
+        ExecuteInside(rig.model, Queue::kTensor, rig.builder.program()[Queue::kTensor][i]);
+      }
+      rig.ForEach(d, [&](std::uint8_t* at, std::size_t n) {
+        const auto i = static_cast<std::uint32_t>(n);
+        std::uint32_t want = pattern(i % k * m + i / k), got = 0;
+        if (type == Dtype::kBf16) want <<= 16;
+        if (bytes == 1) {
+          want = static_cast<std::uint32_t>(static_cast<std::int8_t>(static_cast<std::uint8_t>(want)));
+        }
+        std::memcpy(&got, at, 4);
+        if (got != want) REQUIRE(got == want);
+      });
+      if (bytes == 4 && base >= 8192) break;
+    }
+  }
+}
+
+TEST_CASE("infinite and NaN words are counted as often as they are written, if the matmul asks",
+          "[functional]") {
+  Rig rig(9);
+  const Tensor w = rig.builder.Sbuf("w", Dtype::kBf16, {8, 6});
+  const Tensor x = rig.builder.Sbuf("x", Dtype::kBf16, {8, 40});
+  const Tensor c = rig.builder.PsumBank("c", 2, Dtype::kFp32, {6, 40});
+  std::size_t n = 0;
+  rig.Fill(w, [] { return 1.0f; });
+  // Columns 3 and 17 become infinite, column 25 NaN: inf - inf.
+  rig.Fill(x, [&] {
+    const std::size_t at = n++;
+    if (at == 5 * 40 + 3 || at == 17 || at == 25) return INFINITY;
+    return at == 3 * 40 + 25 ? -INFINITY : 1.0f;
+  });
+  const auto run = [&](const Tensor& d, const Tensor& source, bool accumulate, bool count) {
+    rig.builder.Matmul(d, w, source, {accumulate, false, count});
+    ExecuteInside(rig.model, Queue::kTensor, rig.Last(Queue::kTensor));
+    return rig.model.counted();
+  };
+  CHECK(run(c, x, false, true) == 3 * 6);
+  CHECK(run(c, x, false, false) == 0);
+  // The same word again and again: infinite from column 3 on, whatever is added.
+  CHECK(run(c.Slice(1, 0, 1).Broadcast(1, 40), x, true, true) == 37 * 6);
+  // Accumulated onto what is there: columns 3, 17, 25, and column 0 of the sums before.
+  CHECK(run(c, x, true, true) == 4 * 6);
+  CHECK(run(c.Slice(1, 4, 13), x.Slice(1, 4, 13), false, true) == 0);
+}
+
+TEST_CASE("a counting matmul leaves the bits of one that doesn't count", "[functional][random]") {
+  std::mt19937 random(10);
+  int legal = 0, some = 0;
+  for (int trial = 0; trial < 4000 && legal < 300; ++trial) {
+    FunctionalModel plain(isa::kConfigs[0], 0, 64), counting(isa::kConfigs[0], 0, 64);
+    isa::EngineInstr i{.opcode = 0x10, .dtype_d = 1, .dtype_0 = 2, .dtype_1 = 4, .acc = 1,
+                       .space_d = 1, .parts = 8, .parts_d = 8};
+    i.acc = random() % 2;
+    for (int k = 0; k < 4; ++k) {
+      i.size[k] = static_cast<std::uint16_t>(1 + random() % (k == 0 ? 40 : 4));
+      i.str_d[k] = static_cast<std::int16_t>(static_cast<int>(random() % 50) - 20);
+      i.str_0[k] = static_cast<std::int16_t>(static_cast<int>(random() % 50) - 20);
+    }
+    if (random() % 2) i.str_d[0] = 1;
+    if (random() % 4 == 0) i.str_d[0] = 0;
+    i.off_d = i.off_0 = 8192;
+    i.off_1 = 4096;
+    i.str_1[0] = 3;
+    if (CheckInstruction(Queue::kTensor, Encode(i), plain.limits()).err != isa::Err::kNone) continue;
+    ++legal;
+    for (FunctionalModel* m : {&plain, &counting}) {
+      std::mt19937 fill(static_cast<unsigned>(trial));
+      for (auto& byte : m->memory().sbuf) byte = static_cast<std::uint8_t>(fill());
+      for (auto& byte : m->memory().psum) byte = static_cast<std::uint8_t>(fill());
+      m->SetPsumWritten(0xff);
+      i.count_nf = m == &counting;
+      REQUIRE(m->Execute(Queue::kTensor, Encode(i)).err == isa::Err::kNone);
+    }
+    REQUIRE(plain.memory().psum == counting.memory().psum);
+    REQUIRE(plain.counted() == 0);
+    some += counting.counted() != 0;
+  }
+  CHECK(legal == 300);
+  CHECK(some > 200);
+}
+
+TEST_CASE("an accumulate needs every bank that it touches written, and says which is not",
+          "[functional]") {
+  FunctionalModel model(isa::kConfigs[0], 0, 64);
+  isa::EngineInstr i{.opcode = 0x10, .dtype_d = 1, .dtype_0 = 2, .dtype_1 = 2, .acc = 1,
+                     .space_d = 1, .parts = 8, .parts_d = 8};
+  i.size = {3, 2, 1, 1};
+  i.str_d = {1, 1536, 0, 0};  // banks b and b + 3
+  const auto run = [&](std::uint32_t bank, bool acc) {
+    i.off_d = 2048 * bank + 8;
+    i.acc = acc;
+    return model.Execute(Queue::kTensor, Encode(i));
+  };
+  CHECK(run(1, true) == CheckResult{isa::Err::kPsumUnwritten, 0, 2048});
+  CHECK(model.psum_written() == 0);  // a refused instruction writes nothing
+  CHECK(run(1, false).err == isa::Err::kNone);
+  CHECK(model.psum_written() == 0b10010);
+  CHECK(run(1, true).err == isa::Err::kNone);
+  CHECK(run(4, true) == CheckResult{isa::Err::kPsumUnwritten, 0, 7 * 2048});
+  CHECK(run(3, true) == CheckResult{isa::Err::kPsumUnwritten, 0, 3 * 2048});
+  // Another engine's write counts, a read does not.
+  isa::EngineInstr copy{.opcode = 0x20, .dtype_d = 1, .dtype_0 = 1, .parts = 8, .parts_d = 8};
+  copy.size = {4, 1, 1, 1};
+  copy.str_d = copy.str_0 = {1, 0, 0, 0};
+  copy.space_0 = 1;
+  copy.off_0 = 7 * 2048;
+  CHECK(model.Execute(Queue::kVector, Encode(copy)).err == isa::Err::kNone);
+  CHECK(model.psum_written() == 0b10010);
+  copy.space_0 = 0;
+  copy.space_d = 1;
+  copy.off_d = 8 * 2048 - 16;
+  CHECK(model.Execute(Queue::kVector, Encode(copy)).err == isa::Err::kNone);
+  CHECK(run(4, true).err == isa::Err::kNone);
+  // A static error comes first.
+  i.dtype_0 = 6;
+  CHECK(run(0, true) == CheckResult{isa::Err::kBadDtype, 1, 0});
+  // A transpose is no different.
+  i.opcode = static_cast<std::uint8_t>(isa::Op::kTranspose);
+  i.size = {i.parts, 1, 1, 1};
+  i.str_d = {1, 0, 0, 0};
+  CHECK(run(0, true) == CheckResult{isa::Err::kPsumUnwritten, 0, 0});
+  CHECK(run(0, false).err == isa::Err::kNone);
+  CHECK(run(0, true).err == isa::Err::kNone);
+}
+
 TEST_CASE("random legal instructions write inside their footprint only", "[functional]") {
   Rig rig(7);
-  int legal = 0;
-  for (int trial = 0; trial < 60000 && legal < 1500; ++trial) {
+  int legal = 0, transposes = 0, tiled = 0, in_pieces = 0;
+  for (int trial = 0; trial < 60000 && legal < 3000; ++trial) {
     const Queue queue = isa::kAllQueue[rig.random() % 5];
     isa::Encoded encoded{};
     const auto stride = [&] {
@@ -316,20 +665,32 @@ TEST_CASE("random legal instructions write inside their footprint only", "[funct
       if (queue == Queue::kVector && rig.random() % 2 != 0)
         i.opcode = static_cast<std::uint8_t>(isa::Op::kReduce);
       const bool reduce = i.opcode == static_cast<std::uint8_t>(isa::Op::kReduce);
-      i.dtype_d = static_cast<std::uint8_t>(matmul ? 1 : 1 + rig.random() % 7);
-      i.dtype_0 = static_cast<std::uint8_t>(matmul ? 2 + rig.random() % 4 : 1 + rig.random() % 7);
-      i.dtype_1 = static_cast<std::uint8_t>(matmul ? 2 : 1 + rig.random() % 7);
+      const bool integer = matmul && rig.random() % 4 == 0;
+      const bool transpose = matmul && rig.random() % 4 == 0;
+      if (transpose) i.opcode = static_cast<std::uint8_t>(isa::Op::kTranspose);
+      i.dtype_d = static_cast<std::uint8_t>(matmul ? (integer ? 7 : 1) : 1 + rig.random() % 7);
+      i.dtype_0 = static_cast<std::uint8_t>(integer ? 6 : 1 + rig.random() % (matmul ? 5 : 7));
+      i.dtype_1 = static_cast<std::uint8_t>(integer ? 6 : 1 + rig.random() % (matmul ? 5 : 7));
+      if (matmul) {
+        i.piece_0 = rig.random() % 3;
+        i.piece_1 = rig.random() % 3;
+        i.tiles = transpose ? 0 : rig.random() % 3;
+      }
       i.space_d = matmul || rig.random() % 3 == 0;
       i.space_0 = !matmul && rig.random() % 3 == 0;
       i.func = static_cast<std::uint8_t>(
-          matmul ? 0 : rig.random() % 3 % (queue == Queue::kScalar ? 2 : 3));
+          transpose ? rig.random() % 2
+          : matmul  ? 0
+                    : rig.random() % 3 % (queue == Queue::kScalar ? 2 : 3));
       i.round = static_cast<std::uint8_t>(rig.random() % 3);
       i.sat = rig.random() % 2 != 0;
       i.acc = rig.random() % 2 != 0;
       i.rdims = reduce ? rig.random() % 4 : 0;
       i.parts = static_cast<std::uint8_t>(1 + rig.random() % 8);
       i.parts_d = matmul ? static_cast<std::uint8_t>(1 + rig.random() % 8) : i.parts;
-      i.part_0 = i.part_1 = static_cast<std::uint8_t>(rig.random() % 4);
+      i.parts = static_cast<std::uint8_t>(std::max(1, i.parts >> i.tiles));
+      i.parts_d = matmul ? static_cast<std::uint8_t>(std::max(1, i.parts_d >> i.tiles)) : i.parts;
+      i.part_0 = i.part_1 = static_cast<std::uint8_t>(rig.random() % 4 >> i.tiles);
       i.part_d = matmul ? static_cast<std::uint8_t>(rig.random() % 4) : i.part_0;
       i.off_d = rig.random() % 8192 / 4 * 4;
       i.off_0 = rig.random() % 8192 / 4 * 4;
@@ -339,14 +700,24 @@ TEST_CASE("random legal instructions write inside their footprint only", "[funct
         i.str_d[k] = reduce && k <= i.rdims ? std::int16_t{0} : stride();
         i.str_0[k] = stride();
         i.str_1[k] = matmul && k > 0 ? std::int16_t{0} : stride();
+        if (transpose) i.size[k] = k == 0 ? i.parts : 1;
       }
       encoded = Encode(i);
     }
     if (CheckInstruction(queue, encoded, rig.model.limits()).err != isa::Err::kNone) continue;
     ++legal;
+    if (queue == Queue::kTensor) {
+      const EngineInstr i = isa::DecodeEngineInstr(encoded);
+      transposes += i.opcode == static_cast<std::uint8_t>(isa::Op::kTranspose);
+      tiled += i.tiles != 0;
+      in_pieces += (i.piece_0 | i.piece_1) != 0;
+    }
     ExecuteInside(rig.model, queue, encoded);
   }
-  CHECK(legal == 1500);
+  CHECK(legal == 3000);
+  CHECK(transposes > 30);
+  CHECK(tiled > 30);
+  CHECK(in_pieces > 30);
 }
 
 TEST_CASE("an AXI error leaves memory as it was", "[functional]") {

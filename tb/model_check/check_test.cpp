@@ -123,9 +123,10 @@ TEST_CASE("dtypes have to exist and to fit operand and memory", "[check][directe
   const auto is = [](const CheckResult& r, int operand) {
     return r == CheckResult{Err::kBadDtype, static_cast<std::uint8_t>(operand), 0};
   };
-  CHECK(is(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.dtype_d = 7; })), 0));
-  CHECK(is(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.dtype_0 = 3; })), 1));
-  CHECK(is(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.dtype_1 = 1; })), 2));
+  CHECK(is(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.dtype_d = 2; })), 0));
+  CHECK(is(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.dtype_d = 7; })), 1));
+  CHECK(is(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.dtype_0 = 6; })), 1));
+  CHECK(is(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.dtype_1 = 7; })), 2));
   CHECK(is(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.dtype_0 = 8; })), 1));
   CHECK(
       is(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.dtype_d = 2, i.space_d = 1; })), 0));
@@ -141,6 +142,91 @@ TEST_CASE("dtypes have to exist and to fit operand and memory", "[check][directe
   CHECK(is(Check(With<D>(Copy(), [](D& i) { i.dtype_d = 0; })), 0));
   CHECK(is(Check(With<D>(Copy(), [](D& i) { i.dtype_0 = 9; })), 1));
   CHECK(is(Check(With<D>(Copy(), [](D& i) { i.dtype_0 = 3; })), 0));
+}
+
+TEST_CASE("a matmul is one of floats into fp32 or one of int8 into int32, piece by piece",
+          "[check][directed]") {
+  for (int d = 0; d < 16; ++d) {
+    for (int s0 = 0; s0 < 16; ++s0) {
+      for (int s1 = 0; s1 < 16; ++s1) {
+        for (int piece = 0; piece < 16; ++piece) {
+          const E i = With<E>(Matmul(), [&](E& e) {
+            e.dtype_d = static_cast<std::uint8_t>(d);
+            e.dtype_0 = static_cast<std::uint8_t>(s0);
+            e.dtype_1 = static_cast<std::uint8_t>(s1);
+            e.piece_0 = piece & 3;
+            e.piece_1 = piece >> 2 & 3;
+          });
+          // Pieces of fp32, bf16, fp16, e4m3, e5m2.
+          constexpr int kPieces[16] = {0, 3, 1, 2, 1, 1};
+          const auto fits = [&](int dtype, int p) {
+            return d == 7 ? dtype == 6 && p == 0 : p < kPieces[dtype];
+          };
+          CheckResult want;
+          if (!fits(s1, i.piece_1)) want = {Err::kBadDtype, 2, 0};
+          if (!fits(s0, i.piece_0)) want = {Err::kBadDtype, 1, 0};
+          if (d != 1 && d != 7) want = {Err::kBadDtype, 0, 0};
+          CAPTURE(d, s0, s1, piece);
+          REQUIRE(Check(Queue::kTensor, i) == want);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("tiles side by side stay in their halves or quarters", "[check][directed]") {
+  const auto tiled = [](int tiles, int k, int m, int row, int column) {
+    return Check(Queue::kTensor, With<E>(Matmul(), [&](E& i) {
+      i.tiles = static_cast<std::uint8_t>(tiles);
+      i.parts = static_cast<std::uint8_t>(k);
+      i.parts_d = static_cast<std::uint8_t>(m);
+      i.part_0 = i.part_1 = static_cast<std::uint8_t>(row);
+      i.part_d = static_cast<std::uint8_t>(column);
+    }));
+  };
+  const auto bad = [](int operand) {
+    return CheckResult{Err::kBadPartition, static_cast<std::uint8_t>(operand), 0};
+  };
+  CHECK(tiled(1, 4, 4, 0, 0) == CheckResult{});
+  CHECK(tiled(2, 2, 2, 0, 0) == CheckResult{});
+  CHECK(tiled(1, 3, 1, 1, 3) == CheckResult{});
+  CHECK(tiled(1, 5, 4, 0, 0) == bad(1));
+  CHECK(tiled(1, 4, 5, 0, 0) == bad(0));
+  CHECK(tiled(2, 3, 2, 0, 0) == bad(1));
+  CHECK(tiled(2, 2, 3, 0, 0) == bad(0));
+  CHECK(tiled(1, 4, 1, 1, 0) == bad(1));
+  CHECK(tiled(2, 1, 2, 0, 1) == bad(0));
+  CHECK(tiled(3, 1, 1, 0, 0).err == Err::kBadFunc);
+}
+
+TEST_CASE("a transpose reads one source and writes as many words as it has rows",
+          "[check][directed]") {
+  E t = Matmul();
+  t.opcode = Code(isa::Op::kTranspose);
+  t.size = {8, 1, 1, 1};
+  t.dtype_0 = 15, t.part_0 = 200, t.off_0 = 0xffffff, t.space_0 = 1, t.piece_0 = 3;  // not read
+  const auto check = [&](const std::function<void(E&)>& change) {
+    return Check(Queue::kTensor, With<E>(t, change));
+  };
+  CHECK(check([](E&) {}) == CheckResult{});
+  CHECK(check([](E& i) { i.func = 1, i.piece_1 = 1, i.dtype_d = 7; }) == CheckResult{});
+  CHECK(check([](E& i) { i.func = 2; }).err == Err::kBadFunc);
+  CHECK(check([](E& i) { i.tiles = 1; }).err == Err::kBadFunc);
+  CHECK(check([](E& i) { i.piece_1 = 2; }) == CheckResult{Err::kBadDtype, 2, 0});
+  CHECK(check([](E& i) { i.dtype_1 = 7, i.piece_1 = 3; }) == CheckResult{});
+  CHECK(check([](E& i) { i.dtype_1 = 6, i.piece_1 = 1; }) == CheckResult{Err::kBadDtype, 2, 0});
+  CHECK(check([](E& i) { i.dtype_1 = 8; }) == CheckResult{Err::kBadDtype, 2, 0});
+  CHECK(check([](E& i) { i.dtype_d = 2; }) == CheckResult{Err::kBadDtype, 0, 0});
+  CHECK(check([](E& i) { i.space_d = 0; }) == CheckResult{Err::kBadSpace, 0, 0});
+  CHECK(check([](E& i) { i.dtype_1 = 1, i.space_1 = 1; }) == CheckResult{Err::kBadSpace, 2, 0});
+  CHECK(check([](E& i) { i.size[0] = 7; }).err == Err::kBadSize);
+  CHECK(check([](E& i) { i.size[2] = 2; }).err == Err::kBadSize);
+  CHECK(check([](E& i) { i.str_1[1] = 1; }) == CheckResult{Err::kBadStride, 2, 0});
+  CHECK(check([](E& i) { i.part_1 = 1; }) == CheckResult{Err::kBadPartition, 2, 0});
+  CHECK(check([](E& i) { i.part_d = 5; }) == CheckResult{Err::kBadPartition, 0, 0});
+  CHECK(check([](E& i) { i.off_1 = 16384 - 6; }) == CheckResult{Err::kSbufRange, 2, 16384 + 1});
+  CHECK(check([](E& i) { i.off_d = 16384 - 28; }) == CheckResult{Err::kPsumRange, 0, 16384 + 3});
+  CHECK(Check(Queue::kVector, t).err == Err::kIllegalOpcode);
 }
 
 TEST_CASE("an operand lies in a memory that its engine reaches", "[check][directed]") {
@@ -326,7 +412,7 @@ TEST_CASE("what passes the checks touches only bytes that exist", "[check][rando
         });
       };
       operand(i.dtype_d, i.off_d, i.str_d, i.size);
-      operand(i.dtype_0, i.off_0, i.str_0, i.size);
+      if (ReadsSource0(i)) operand(i.dtype_0, i.off_0, i.str_0, i.size);
       const std::array<std::uint16_t, 4> columns = {i.parts_d, 1, 1, 1};
       if (ReadsSource1(i)) operand(i.dtype_1, i.off_1, i.str_1, matmul ? columns : i.size);
     }

@@ -98,9 +98,61 @@ TEST_CASE("a matmul's three operands must agree", "[builder]") {
   CHECK_THROWS_WITH(b.Matmul(c, w, x.Slice(1, 0, 9)), Contains("moving (x bf16[5][9]"));
   CHECK_THROWS_WITH(b.Matmul(Sbuf("s", Dtype::kFp32, {3, 16}), w, x),
                     Contains("destination (s fp32") && Contains("bad memory space"));
+  CHECK_THROWS_WITH(b.Matmul(c, Sbuf("w8", Dtype::kInt8, {5, 3}), x),
+                    Contains("stationary (w8 int8[5][3]") && Contains("bad dtype"));
   CHECK_THROWS_WITH(b.Matmul(c, Sbuf("w32", Dtype::kFp32, {5, 3}), x),
-                    Contains("stationary (w32 fp32[5][3]") && Contains("bad dtype"));
+                    Contains("stationary (w32 fp32[5][3]") && Contains("in 3 pieces"));
+  CHECK_THROWS_WITH(b.Matmul(c, w, x, {.moving_piece = 1}),
+                    Contains("moving (x bf16[5][16]") && Contains("bad dtype"));
+  CHECK_THROWS_WITH(b.Matmul(c, w, x, {.tiles = 2}), Contains("bad partition"));
+  CHECK_THROWS_WITH(b.Matmul(c, w, x, {.tiles = 3}), Contains("3 tiles"));
   CHECK(b.program()[Queue::kTensor].size() == 1);
+}
+
+TEST_CASE("a product in pieces is a matmul a pair, the smallest first, the last one with its own tile",
+          "[builder]") {
+  ProgramBuilder b(isa::kConfigs[0]);
+  const auto x = Sbuf("x", Dtype::kFp32, {5, 16}), w = Sbuf("w", Dtype::kFp16, {5, 3}, 0, 0x400);
+  const auto c = Psum("c", {3, 16});
+  const Sync sync{{{4, 9}}, Signal{3, 1}, true};
+  REQUIRE(b.MatmulPieces(c, {{w, x}}, false, sync) == 6);
+  const auto& queue = b.program()[Queue::kTensor];
+  REQUIRE(queue.size() == 6);
+  for (std::size_t n = 0; n < 6; ++n) {
+    const auto i = isa::DecodeEngineInstr(queue[n]);
+    CAPTURE(n);
+    CHECK(i.piece_1 == 1 - n / 3);
+    CHECK(i.piece_0 == 2 - n % 3);
+    CHECK(i.acc == (n != 0));
+    CHECK(i.reuse == (n == 1 || n == 2 || n == 4));
+    CHECK(i.wait_en == (n == 0));
+    CHECK(i.sig_en == (n == 5));
+    CHECK(i.irq == (n == 5));
+  }
+  // Two stripes: a pass over both before the next pass; nothing stays.
+  REQUIRE(b.MatmulPieces(c, {{w, x}, {w, x}}, true) == 12);
+  for (std::size_t n = 6; n < 18; ++n) {
+    const auto i = isa::DecodeEngineInstr(b.program()[Queue::kTensor][n]);
+    CHECK(i.piece_0 == 2 - (n - 6) / 2 % 3);
+    CHECK((i.acc == 1 && i.reuse == 0));
+  }
+  CHECK_THROWS_WITH(b.MatmulPieces(c, {{w, x}, {x, x}}), Contains("same dtypes"));
+  CHECK_THROWS_WITH(b.MatmulPieces(c, {{Sbuf("i", Dtype::kInt8, {5, 3}), x}}),
+                    Contains("no float"));
+}
+
+TEST_CASE("a transpose is an instruction a byte and needs the turned shape", "[builder]") {
+  ProgramBuilder b(isa::kConfigs[0]);
+  const auto x = Sbuf("x", Dtype::kFp32, {5, 3});
+  b.Transpose(Psum("c", {3, 5}), x, {{{4, 9}}, Signal{3, 1}, false});
+  REQUIRE(b.program()[Queue::kTensor].size() == 4);
+  for (std::size_t n = 0; n < 4; ++n) {
+    const auto i = isa::DecodeEngineInstr(b.program()[Queue::kTensor][n]);
+    CHECK((i.piece_1 == n && i.acc == (n != 0) && i.wait_en == (n == 0) && i.sig_en == (n == 3)));
+  }
+  CHECK_THROWS_WITH(b.Transpose(Psum("c", {5, 3}), x), Contains("must be [M][K]"));
+  CHECK_THROWS_WITH(b.TransposeByte(Psum("c", {3, 5}), x, 4), Contains("byte 4 is outside"));
+  CHECK(b.program()[Queue::kTensor].size() == 4);
 }
 
 TEST_CASE("a reduction's destination has what is left of the source", "[builder]") {

@@ -38,6 +38,16 @@ TEST_CASE("an instruction reads as what it does", "[disassemble]") {
         "imm0=0x40000000");
   CHECK(text(Queue::kDma1, 0) ==
         "copy size=40,16 dst=dram:0x1000:bf16:s2,80 src=sbuf:p0:0x80:bf16:s2,1p0");
+  const Tensor w32 = b.Sbuf("w32", Dtype::kFp32, {4, 3});
+  b.Matmul(b.PsumBank("p", 0, Dtype::kFp32, {3, 3}), w32, w32,
+           {.moving_piece = 2, .stationary_piece = 1, .tiles = 4});
+  b.TransposeByte(b.PsumBank("t", 0, Dtype::kInt32, {3, 4}), w32, 3);
+  CHECK(text(Queue::kTensor, 1) ==
+        "matmul size=3 dst=psum:fp32:p0+3:0x0:s1 src0=sbuf:fp32:p0+4:0x100:s1 "
+        "src1=sbuf:fp32:p0:0x100:s1 piece0=2 piece1=1 tiles=4");
+  CHECK(text(Queue::kTensor, 2) ==
+        "transpose.byte size=4 dst=psum:int32:p0+3:0x0:s1 src0=sbuf:0:p0+4:0x0:s0 "
+        "src1=sbuf:fp32:p0:0x100:s1 piece1=3");
   for (const Queue queue : isa::kAllQueue) {
     for (const auto& e : b.program()[queue]) CHECK(Assemble(queue, Disassemble(queue, e)) == e);
   }
@@ -54,7 +64,7 @@ TEST_CASE("any 64 bytes survive the way through text", "[disassemble]") {
     }
     // Mostly a known opcode without reserved bits; the rest must survive as raw bytes.
     if (trial % 4 != 0) {
-      e[0] = static_cast<std::uint8_t>(isa::kAllOp[random() % 6]);
+      e[0] = static_cast<std::uint8_t>(isa::kAllOp[random() % isa::kAllOp.size()]);
       const bool dma = queue == Queue::kDma0 || queue == Queue::kDma1;
       e = dma ? Encode(isa::DecodeDmaInstr(e)) : Encode(isa::DecodeEngineInstr(e));
     }

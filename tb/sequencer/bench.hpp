@@ -40,6 +40,9 @@ class FrontEnd {
   std::set<std::uint64_t> bad_lines;                      // 64-byte lines that answer SLVERR
   std::function<int(int queue, std::uint32_t id)> work;   // cycles of an instruction
   std::set<std::uint32_t> failing;                        // ids on which a DMA engine stops
+  // PSUM bank that an instruction of the vector or scalar queue writes, in every cycle of its work up
+  // to the one before it is done; negative: none.
+  std::function<int(int queue, std::uint32_t id)> bank;
   // What happened.
   std::array<std::vector<std::uint32_t>, kQueues> started, finished, retired;
   std::array<std::uint64_t, kQueues> starved{};           // cycles without work after the first
@@ -52,6 +55,8 @@ class FrontEnd {
     dut->s_aw_valid_i = dut->s_w_valid_i = dut->s_ar_valid_i = 0;
     dut->s_b_ready_i = dut->s_r_ready_i = 0;
     dut->conflicts_i = 0;
+    dut->psum_write_i = 0;
+    dut->nonfinite_valid_i = 0;
     dut->rng_vector_rdata_i = 0x1111;
     dut->rng_scalar_rdata_i = 0x2222;
     dut->r_valid_i = 0;
@@ -204,10 +209,18 @@ class FrontEnd {
     }
     // Engines: one instruction after the other, up to four inside.
     std::uint8_t ready = 0, done = 0, err = 0, busy = 0;
+    dut->psum_write_i = 0;
+    dut->psum_bank_i = 0x3f & rng();
     for (int q = 0; q < kQueues; ++q) {
       auto& in = inside_[q];
       if (!in.empty()) {
         busy |= 1 << q;
+        if (bank && (q == 1 || q == 2) && in.front().left >= 1 && bank(q, in.front().id) >= 0) {
+          const int shift = 3 * (q - 1);
+          dut->psum_write_i |= 1 << (q - 1);
+          dut->psum_bank_i &= ~(7 << shift);
+          dut->psum_bank_i |= bank(q, in.front().id) << shift;
+        }
         if (in.front().left <= 0) {
           if (failing.count(in.front().id)) err |= 1 << q;
           else done |= 1 << q;

@@ -468,6 +468,175 @@ TEST_CASE("reset empties a queue once its engine is quiet, and it starts afresh"
   CHECK(f.retired[4] == Iota(0, 7));
 }
 
+namespace {
+// A matmul of the words of `banks` on, one word a bank, that accumulates or not.
+isa::Encoded OnBanks(std::uint32_t id, std::uint32_t first, std::uint16_t banks, bool acc,
+                     isa::EngineInstr header = {}) {
+  isa::EngineInstr i = isa::DecodeEngineInstr(FrontEnd::Instr(0, id, header));
+  i.off_d = 2048 * first + 4 * 300;
+  i.size = {1, banks, 1, 1};
+  i.str_d = {1, 512, 0, 0};
+  i.acc = acc;
+  return isa::Encode(i);
+}
+}  // namespace
+
+TEST_CASE("an accumulate onto a bank that was never written stops there, before it starts",
+          "[sequencer][directed]") {
+  FrontEnd f;
+  f.work = [](int, std::uint32_t) { return 60; };
+  f.Ring(0, kDram, 16);
+  f.Put(0, 0, OnBanks(0, 2, 2, false));  // banks 2, 3
+  f.Put(0, 1, OnBanks(1, 2, 2, true));
+  f.Put(0, 2, OnBanks(2, 1, 3, true));   // bank 1 is the lowest that is not
+  f.Put(0, 3, OnBanks(3, 3, 3, true));   // bank 4
+  f.Put(0, 4, OnBanks(4, 3, 1, true));
+  REQUIRE(f.Doorbell(0, 5) == kOkay);
+  const auto stopped = [&](std::uint32_t index, std::uint32_t bank) {
+    REQUIRE(f.Wait(0) == QueueState::kError);
+    const auto e = f.ErrorOf(0);
+    CHECK(e.err == Err::kPsumUnwritten);
+    CHECK(e.operand == 0);
+    CHECK(e.index == index);
+    CHECK(e.addr == 2048 * bank);
+  };
+  stopped(2, 1);
+  CHECK(f.started[0] == Ids{0, 1});
+  CHECK(f.retired[0] == Ids{0, 1});  // what was before it retired
+  // The second accumulates onto what the first is still writing: it didn't wait for it.
+  CHECK(f.start_cycle[FrontEnd::Key(0, 1)] < f.retire_cycle[FrontEnd::Key(0, 0)]);
+  REQUIRE(f.Write(FrontEnd::Reg(0, isa::kCsrQueueCtrl), 2) == kOkay);
+  stopped(3, 4);
+  REQUIRE(f.Write(FrontEnd::Reg(0, isa::kCsrQueueCtrl), 2) == kOkay);
+  REQUIRE(f.Wait(0) == QueueState::kIdle);
+  CHECK(f.started[0] == Ids{0, 1, 4});
+
+  // A queue reset leaves what is known of the banks; a refused instruction wrote nothing.
+  REQUIRE(f.Write(FrontEnd::Reg(0, isa::kCsrQueueCtrl), 1) == kOkay);
+  f.Put(0, 0, OnBanks(10, 2, 2, true));
+  f.Put(0, 1, OnBanks(11, 4, 1, true));
+  REQUIRE(f.Doorbell(0, 2) == kOkay);
+  stopped(1, 4);
+  CHECK(f.started[0] == Ids{0, 1, 4, 10});
+  REQUIRE(f.Write(FrontEnd::Reg(0, isa::kCsrQueueCtrl), 1) == kOkay);
+  REQUIRE(f.Wait(0) == QueueState::kIdle);
+
+  // The reset of the core doesn't.
+  f.dut.Reset();
+  REQUIRE(f.Write(isa::kCsrDramBaseLo, kDram) == kOkay);
+  REQUIRE(f.Write(isa::kCsrDramLimitLo, kDramEnd) == kOkay);
+  f.Ring(0, kDram, 16);
+  REQUIRE(f.Doorbell(0, 1) == kOkay);
+  stopped(0, 2);
+}
+
+TEST_CASE("a bank written by another engine counts for who waits for that instruction",
+          "[sequencer][directed]") {
+  const int q = GENERATE(1, 2);
+  const int writes = GENERATE(-1, 0, 5, 7);
+  CAPTURE(q, writes);
+  FrontEnd f;
+  f.work = [](int, std::uint32_t) { return 200; };
+  f.bank = [&](int queue, std::uint32_t id) { return queue == q && id == 1 ? writes : -1; };
+  f.Ring(0, kDram, 16);
+  f.Ring(q, kDram + 0x1000, 16);
+  f.Put(q, 0, FrontEnd::Instr(q, 0));
+  f.Put(q, 1, FrontEnd::Instr(q, 1, {.sig_en = 1, .sig_sem = 9, .sig_inc = 1}));
+  f.Put(q, 2, FrontEnd::Instr(q, 2));
+  f.Put(0, 0, OnBanks(0, 5, 1, true, {.wait_sem = 9, .wait_en = 1, .wait_val = 1}));
+  REQUIRE(f.Doorbell(0, 1) == kOkay);
+  REQUIRE(f.Doorbell(q, 3) == kOkay);
+  // Not a cycle before the wait is met: it is checked long before, and reports nothing.
+  f.dut.Run(300);
+  CHECK(f.retired[q] == Ids{0});
+  CHECK(f.State(0) == QueueState::kRunning);
+  const QueueState end = f.Wait(0);
+  if (writes == 5) {
+    CHECK(end == QueueState::kIdle);
+    CHECK(f.retired[0] == Ids{0});
+  } else {
+    CHECK(end == QueueState::kError);
+    CHECK(f.ErrorOf(0).err == Err::kPsumUnwritten);
+    CHECK(f.ErrorOf(0).addr == 5 * 2048);
+    CHECK(f.started[0].empty());
+  }
+  f.Wait(q);
+  CHECK(f.retired[q] == Ids{0, 1, 2});
+}
+
+TEST_CASE("a write that is not ordered before an accumulate counts when its instruction is done",
+          "[sequencer][corner]") {
+  FrontEnd f;
+  f.work = [](int q, std::uint32_t id) { return q == 0 && id == 0 ? 300 : 100; };
+  const int q = GENERATE(1, 2);
+  CAPTURE(q);
+  f.bank = [q](int queue, std::uint32_t) { return queue == q ? 3 : -1; };
+  f.Ring(0, kDram, 16);
+  f.Ring(q, kDram + 0x1000, 16);
+  f.Put(q, 0, FrontEnd::Instr(q, 0));
+  // Behind a longer matmul the accumulate is checked after the other queue's instruction.
+  f.Put(0, 0, OnBanks(0, 0, 1, false));
+  f.Put(0, 1, OnBanks(1, 3, 1, true));
+  REQUIRE(f.Doorbell(0, 2) == kOkay);
+  REQUIRE(f.Doorbell(q, 1) == kOkay);
+  CHECK(f.Wait(0) == QueueState::kIdle);
+  // It starts as soon as it may, not when the first is through.
+  CHECK(f.start_cycle[FrontEnd::Key(0, 1)] < f.retire_cycle[FrontEnd::Key(0, 0)]);
+  CHECK(f.start_cycle[FrontEnd::Key(0, 1)] > f.retire_cycle[FrontEnd::Key(q, 0)]);
+}
+
+TEST_CASE("the count of infinite and NaN words goes to its instruction's index, nops between",
+          "[sequencer][random]") {
+  const auto seed = GENERATE(range(1u, 5u));
+  CAPTURE(seed);
+  FrontEnd f(seed);
+  // Long ones let others gather behind them, short ones are done while nops before them still retire.
+  f.work = [&f](int, std::uint32_t) { return f.rng() % 2 ? 40 : static_cast<int>(f.rng() % 3); };
+  f.Ring(0, kDram, 64);
+  // Four cycles after done, as the engine answers.
+  std::array<bool, 4> done{};
+  std::size_t next = 0;
+  std::vector<std::uint32_t> index;  // of the matmuls, in order
+  std::uint32_t first = 0, first_words = 0, total = 0;
+  int quiet = 0;                     // matmuls before the first that counts
+  f.dut.OnDrive([&] {
+    f.dut->nonfinite_valid_i = 0;
+    f.dut->nonfinite_count_i = f.rng();
+    if (done[3]) {
+      const std::uint32_t id = index.at(next++);
+      if (quiet-- <= 0 && f.rng() % 2) {
+        f.dut->nonfinite_valid_i = 1;
+        f.dut->nonfinite_count_i = 1 + f.rng() % 1000;
+        if (total == 0) {
+          first = id;
+          first_words = f.dut->nonfinite_count_i;
+        }
+        total += f.dut->nonfinite_count_i;
+      }
+    }
+    done = {static_cast<bool>(f.dut->done_i & 1), done[0], done[1], done[2]};
+  });
+  for (std::uint32_t tail = 0; tail < 1200;) {
+    const std::uint32_t end = tail + 1 + f.rng() % 60;
+    for (; tail < end; ++tail) {
+      const bool nop = f.rng() % 3 == 0;
+      f.Put(0, tail, nop ? FrontEnd::Nop() : FrontEnd::Instr(0, tail));
+      if (!nop) index.push_back(tail);
+    }
+    quiet = static_cast<int>(f.rng() % 20);
+    REQUIRE(f.Doorbell(0, tail) == kOkay);
+    // The host has seen the end: the count must be there with the next read.
+    while (f.Read(FrontEnd::Reg(0, isa::kCsrQueueHead)) != tail) REQUIRE(f.dut.cycle() < 200000);
+    CHECK(f.Read(isa::kCsrNonfiniteCount) == total);
+    CHECK(f.Read(isa::kCsrNonfiniteIndex) == (total ? first : 0));
+    CHECK(f.Read(isa::kCsrNonfiniteFirst) == (total ? first_words : 0));
+    if (f.rng() % 2) {
+      REQUIRE(f.Write(isa::kCsrNonfiniteCount, 0) == kOkay);
+      total = 0;
+    }
+  }
+}
+
 TEST_CASE("reset clears an error of any kind", "[sequencer][directed]") {
   const int kind = GENERATE(0, 1, 2, 3);
   CAPTURE(kind);

@@ -11,13 +11,14 @@ module instr_check_tb (
   output logic [9:0]    done_o,
   output logic [79:0]   err_o,
   output logic [19:0]   operand_o,
-  output logic [479:0]  addr_o
+  output logic [479:0]  addr_o,
+  output logic [79:0]   banks_o
 );
   for (genvar i = 0; i < 10; i++) begin : gen_check
     instr_check #(.Rows(i < 5 ? 8 : 16), .Queue(i % 5)) u_check (
       .clk_i, .rst_ni, .valid_i(valid_i[i]), .clear_i(clear_i[i]), .instr_i, .dram_base_i,
       .dram_limit_i, .done_o(done_o[i]), .err_o(err_o[8*i +: 8]), .operand_o(operand_o[2*i +: 2]),
-      .addr_o(addr_o[48*i +: 48])
+      .addr_o(addr_o[48*i +: 48]), .banks_o(banks_o[8*i +: 8])
     );
   end
 endmodule

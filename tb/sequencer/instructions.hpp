@@ -103,6 +103,7 @@ class InstructionGenerator {
     i.sat = Bits(1);
     i.acc = Bits(1);
     i.reuse = Bits(1);
+    i.count_nf = Bits(1);
     i.rdims = Bits(2);
     i.src1_imm = Bits(1);
     i.imm0 = Bits(32);
@@ -120,15 +121,36 @@ class InstructionGenerator {
     }
     switch (queue) {
       case isa::Queue::kTensor: {
-        i.opcode = static_cast<std::uint8_t>(isa::Op::kMatmul);
-        constexpr std::array<std::uint8_t, 3> kIn = {2, 4, 5};
-        i.dtype_d = 1;
-        i.dtype_0 = kIn[Below(3)];
-        i.dtype_1 = kIn[Below(3)];
         i.space_d = 1;
         i.space_0 = i.space_1 = 0;
-        i.parts_d = 1 + Below(rows);
-        i.part_d = Below(rows - i.parts_d + 1);
+        if (Below(4) == 0) {
+          i.opcode = static_cast<std::uint8_t>(isa::Op::kTranspose);
+          i.func = Below(2);
+          i.dtype_d = Dtype(true);
+          i.dtype_1 = Dtype(false);
+          i.piece_1 = Below(isa::DtypeBytes(static_cast<isa::Dtype>(i.dtype_1)));
+          i.size = {i.parts, 1, 1, 1};
+        } else {
+          i.opcode = static_cast<std::uint8_t>(isa::Op::kMatmul);
+          constexpr std::array<std::uint8_t, 5> kIn = {1, 2, 3, 4, 5};
+          constexpr std::array<std::uint8_t, 6> kPieces = {0, 3, 1, 2, 1, 1};
+          const bool integer = Below(4) == 0;
+          i.dtype_d = integer ? 7 : 1;
+          i.dtype_0 = integer ? 6 : kIn[Below(5)];
+          i.dtype_1 = integer ? 6 : kIn[Below(5)];
+          i.piece_0 = integer ? 0 : Below(kPieces[i.dtype_0]);
+          i.piece_1 = integer ? 0 : Below(kPieces[i.dtype_1]);
+          i.tiles = Bits(1) ? 0 : Below(3);
+        }
+        const int room = rows >> i.tiles;
+        i.parts = std::min<int>(i.parts, 1 + Below(room));
+        if (i.opcode == static_cast<std::uint8_t>(isa::Op::kTranspose)) i.size[0] = i.parts;
+        if (i.opcode == static_cast<std::uint8_t>(isa::Op::kMatmul)) {
+          i.part_0 = Below(room - i.parts + 1);
+          i.part_1 = i.part_0;
+        }
+        i.parts_d = 1 + Below(room);
+        i.part_d = Below(room - i.parts_d + 1);
         i.str_1[1] = i.str_1[2] = i.str_1[3] = 0;
         size1 = {i.parts_d, 1, 1, 1};
         break;
@@ -151,6 +173,14 @@ class InstructionGenerator {
     i.off_d = Offset(i.size, i.str_d, i.dtype_d, i.space_d);
     i.off_0 = Offset(i.size, i.str_0, i.dtype_0, i.space_0);
     i.off_1 = Offset(size1, i.str_1, i.dtype_1, i.space_1);
+    if (!ReadsSource0(i) && Bits(1)) {
+      i.dtype_0 = Bits(4);
+      i.off_0 = Bits(24);
+      i.part_0 = Bits(8);
+      i.space_0 = Bits(1);
+      i.piece_0 = Bits(2);
+      for (auto& v : i.str_0) v = static_cast<std::int16_t>(Bits(16));
+    }
     if (!ReadsSource1(i) && Bits(1)) {  // what is not read may be anything
       i.dtype_1 = Bits(4);
       i.off_1 = Bits(24);
@@ -213,16 +243,19 @@ class InstructionGenerator {
       return;
     }
     if (Below(20) == 0) {  // a reserved bit
-      constexpr std::array<int, 6> kReserved = {23, 63, 120, 152, 184, 216};
-      const int n = Below(6);
-      isa::SetBits(e, kReserved[n] + (n < 2 ? 0 : Below(8)), 1, 1);
+      constexpr std::array<int, 6> kReserved = {23, 63, 126, 152, 184, 216};
+      const int n = Below(6);  // 127 is count_nf
+      isa::SetBits(e, kReserved[n] + (n < 2 ? 0 : n == 2 ? 0 : Below(8)), 1, 1);
       return;
     }
     isa::EngineInstr i = isa::DecodeEngineInstr(e);
     const int dim = Below(4);
     const auto delta = static_cast<std::uint32_t>(Below(9) - 4);
-    switch (Below(24)) {
-      case 0: i.opcode = Bits(1) ? Bits(8) : 0x10 * Below(5); break;
+    switch (Below(27)) {
+      case 0: i.opcode = Bits(1) ? Bits(8) : 0x10 * Below(5) + Bits(1); break;
+      case 24: i.piece_0 = Bits(2); break;
+      case 25: i.piece_1 = Bits(2); break;
+      case 26: i.tiles = Bits(2); break;
       case 1: i.func = Bits(1) ? Bits(8) : Below(8); break;
       case 2: i.round = 3; break;
       case 3: i.dtype_d = Bits(4); break;

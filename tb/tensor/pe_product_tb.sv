@@ -22,28 +22,15 @@ module pe_product_tb #(
   output logic [Pes*32-1:0] sum_o,      // Steps cycles after x_i, sign-extended
   output logic [Pes*4-1:0]  flags_o
 );
-  // {NaN, sign, exponent, significand} as the tensor engine makes it of a bf16 pattern.
-  function automatic logic [17:0] operand(input logic [15:0] v);
-    logic nan;
-    nan = v[14:7] == '1 && v[6:0] != '0;
-    operand = {nan, v[15], nan ? 8'd0 : v[14:7] == '0 && v[6:0] != '0 ? 8'd1 : v[14:7],
-               nan ? 8'd0 : {v[14:7] != '0, v[6:0]}};
-  endfunction
-
-  logic [15:0]       x_pattern;
-  logic [Pes*16-1:0] w_pattern;
-  operand_decode #(.Rows(1)) u_x_decode (
-    .dtype_i (x_dtype_i), .rows_i (1'b1), .elem_i (x_i), .operand_o (x_pattern)
-  );
-  operand_decode #(.Rows(Pes)) u_w_decode (
-    .dtype_i (w_dtype_i), .rows_i ('1), .elem_i (w_i), .operand_o (w_pattern)
-  );
   logic       x_sign;
   logic [7:0] x_exp, x_sig;
   logic [7:0] x_sig_q [Early];
   logic       load_q [Early];
   logic [9:0] triple;
-  assign {x_nan_o, x_sign, x_exp, x_sig} = operand(x_pattern);
+  operand_decode #(.Rows(1)) u_x_decode (
+    .dtype_i (x_dtype_i), .piece_i ('0), .finite_i (1'b0), .byte_i (1'b0), .signed_i (1'b0), .one_i (1'b0),
+    .rows_i (1'b1), .elem_i ({16'b0, x_i}), .operand_o ({x_sign, x_exp, x_sig}), .nan_o (x_nan_o)
+  );
   assign triple = 10'(x_sig_q[Early-1]) + {1'b0, x_sig_q[Early-1], 1'b0};
   always_ff @(posedge clk_i) begin
     x_sig_q[0] <= x_sig;
@@ -61,7 +48,10 @@ module pe_product_tb #(
     logic [8:0]      exp;
     logic [SumW-1:0] sum;
     logic [2:0]      flags;
-    assign {w_nan_o[p], w_sign, w_exp, w_sig} = operand(w_pattern[16*p +: 16]);
+    operand_decode #(.Rows(1)) u_w_decode (
+      .dtype_i (w_dtype_i), .piece_i ('0), .finite_i (1'b0), .byte_i (1'b0), .signed_i (1'b0), .one_i (1'b0),
+      .rows_i (1'b1), .elem_i ({16'b0, w_i[16*p +: 16]}), .operand_o ({w_sign, w_exp, w_sig}), .nan_o (w_nan_o[p])
+    );
     always_ff @(posedge clk_i) begin
       w_sig_q[0] <= w_sig;
       for (int unsigned k = 1; k < Early; k++) w_sig_q[k] <= w_sig_q[k-1];

@@ -1,0 +1,284 @@
+// The array's accumulation against exact sums, beside a chain of fp32 fused multiply-adds in the same order: hard input
+// sets, the bound of docs/numerics.md at its corners, order of rows.
+//
+// Exact here means 113-bit floating point (__float128): products of bf16 are exact in it, and what a sum of them may
+// lose lies 2^-113 below its largest term.
+#include <algorithm>
+#include <bit>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "sim/model/column_sum.hpp"
+
+namespace dither::model {
+namespace {
+
+using Exact = __float128;
+using Column = std::vector<std::uint16_t>;
+
+float Float(std::uint32_t bits) { return std::bit_cast<float>(bits); }
+float Bf16(std::uint16_t bits) { return Float(std::uint32_t{bits} << 16); }
+std::uint16_t FromFloat(float v) { return static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(v) >> 16); }
+Exact Power(int e) {
+  Exact p = 1;
+  for (int i = 0; i < std::abs(e); ++i) p *= e < 0 ? 0.5 : 2.0;
+  return p;
+}
+
+// K pairs through an array of `rows` rows, tile by tile into PSUM.
+std::uint32_t Array(const Column& x, const Column& w, int rows) {
+  const int width = DotWidth(static_cast<std::uint32_t>(rows));
+  std::uint32_t psum = 0;
+  for (std::size_t k = 0; k < x.size(); k += static_cast<std::size_t>(rows)) {
+    Column tx(x.begin() + static_cast<std::ptrdiff_t>(k), x.begin() + static_cast<std::ptrdiff_t>(std::min(x.size(), k + rows)));
+    Column tw(w.begin() + static_cast<std::ptrdiff_t>(k), w.begin() + static_cast<std::ptrdiff_t>(std::min(x.size(), k + rows)));
+    tx.resize(static_cast<std::size_t>(rows));
+    tw.resize(static_cast<std::size_t>(rows));
+    psum = ColumnDot(tx.data(), tw.data(), rows, width, k != 0, psum);
+  }
+  return psum;
+}
+float Chain(const Column& x, const Column& w) {
+  float s = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) s = std::fma(Bf16(x[i]), Bf16(w[i]), s);
+  return s;
+}
+struct Truth {
+  Exact sum = 0, magnitude = 0;
+};
+Truth Exactly(const Column& x, const Column& w) {
+  Truth t;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const Exact p = Exact{Bf16(x[i])} * Bf16(w[i]);
+    t.sum += p;
+    t.magnitude += p < 0 ? -p : p;
+  }
+  return t;
+}
+double Error(float got, const Truth& t) {
+  if (t.magnitude == 0) return 0;
+  const Exact e = (Exact{got} - t.sum) / t.magnitude;
+  return static_cast<double>(e < 0 ? -e : e);
+}
+
+std::uint16_t Pattern(std::mt19937_64& rng, int low, int high) {  // exponent fields low..high
+  return static_cast<std::uint16_t>((rng() & 0x807f) | (low + rng() % (high - low + 1)) << 7);
+}
+
+struct Set {
+  const char* name;
+  std::function<void(std::mt19937_64&, Column&, Column&)> fill;
+};
+const std::vector<Set>& Sets() {
+  const auto each = [](auto f) {
+    return [f](std::mt19937_64& rng, Column& x, Column& w) {
+      for (std::size_t i = 0; i < x.size(); ++i) f(rng, x, w, i);
+    };
+  };
+  static const std::vector<Set> sets = {
+      {"normal", each([](auto& rng, Column& x, Column& w, std::size_t i) {
+         std::normal_distribution<float> d;
+         x[i] = FromFloat(d(rng));
+         w[i] = FromFloat(d(rng));
+       })},
+      {"exponents within 2^10", each([](auto& rng, Column& x, Column& w, std::size_t i) {
+         x[i] = Pattern(rng, 122, 132);
+         w[i] = Pattern(rng, 122, 132);
+       })},
+      {"exponents far apart", each([](auto& rng, Column& x, Column& w, std::size_t i) {
+         x[i] = Pattern(rng, 107, 147);
+         w[i] = Pattern(rng, 107, 147);
+       })},
+      {"cancellation", each([](auto& rng, Column& x, Column& w, std::size_t i) {
+         if (i % 2 == 0) {
+           x[i] = Pattern(rng, 97, 157);
+           w[i] = Pattern(rng, 97, 157);
+         } else {
+           x[i] = x[i - 1];
+           w[i] = static_cast<std::uint16_t>(w[i - 1] ^ 0x8000 ^ (rng() & 1));
+         }
+       })},
+      {"positive", each([](auto& rng, Column& x, Column& w, std::size_t i) {
+         x[i] = Pattern(rng, 120, 130) & 0x7fff;
+         w[i] = Pattern(rng, 120, 130) & 0x7fff;
+       })},
+      {"all equal", [](std::mt19937_64& rng, Column& x, Column& w) {
+         std::fill(x.begin(), x.end(), Pattern(rng, 100, 150));
+         std::fill(w.begin(), w.end(), Pattern(rng, 100, 150));
+       }},
+      {"subnormal times normal", each([](auto& rng, Column& x, Column& w, std::size_t i) {
+         std::normal_distribution<float> d;
+         x[i] = static_cast<std::uint16_t>(rng() & 0x807f);
+         w[i] = FromFloat(d(rng));
+       })},
+      {"near overflow", each([](auto& rng, Column& x, Column& w, std::size_t i) {
+         x[i] = Pattern(rng, 180, 186);
+         w[i] = Pattern(rng, 186, 190);
+       })},
+      {"fp8 e4m3 values", each([](auto& rng, Column& x, Column& w, std::size_t i) {
+         x[i] = Pattern(rng, 121, 135) & 0xfff0;
+         w[i] = Pattern(rng, 121, 135) & 0xfff0;
+       })},
+  };
+  return sets;
+}
+
+}  // namespace
+
+TEST_CASE("no input set has a larger mean or worst error than a chain of fp32 FMAs", "[accuracy]") {
+  for (const int rows : {8, 16, 32, 128}) {
+    for (const Set& set : Sets()) {
+      double ours_worst = 0, chain_worst = 0;
+      for (const int k : {16, 64, 512}) {
+        std::mt19937_64 rng(static_cast<std::uint64_t>(rows * 1000 + k));
+        double ours = 0, chain = 0;
+        for (int n = 0; n < 100000 / k; ++n) {
+          Column x(static_cast<std::size_t>(k)), w(static_cast<std::size_t>(k));
+          set.fill(rng, x, w);
+          const Truth truth = Exactly(x, w);
+          const double a = Error(Float(Array(x, w, rows)), truth), c = Error(Chain(x, w), truth);
+          ours += a;
+          chain += c;
+          ours_worst = std::max(ours_worst, a);
+          chain_worst = std::max(chain_worst, c);
+        }
+        CAPTURE(set.name, rows, k, ours / chain);
+        CHECK(ours <= chain);
+      }
+      CAPTURE(set.name, rows, ours_worst, chain_worst);
+      CHECK(ours_worst <= chain_worst);
+    }
+  }
+}
+
+TEST_CASE("one pass of 128 pairs has at most half the chain's mean error", "[accuracy]") {
+  // A single rounding against 128 of them. Where the result is subnormal, that one rounding is of the size of the result's
+  // unit of 2^-149 and no accumulation helps: there it is less than the chain's error, not half of it.
+  for (const Set& set : Sets()) {
+    const std::string name = set.name;
+    std::mt19937_64 rng(9);
+    double ours = 0, chain = 0;
+    for (int n = 0; n < 2000; ++n) {
+      Column x(128), w(128);
+      set.fill(rng, x, w);
+      const Truth truth = Exactly(x, w);
+      ours += Error(Float(Array(x, w, 128)), truth);
+      chain += Error(Chain(x, w), truth);
+    }
+    CAPTURE(name, ours / chain);
+    CHECK(ours <= (name == "subnormal times normal" ? 1.0 : 0.5) * chain);
+  }
+}
+
+TEST_CASE("the error of a column stays inside the bound, and comes near it where it should", "[accuracy]") {
+  // One product of the smallest significands sets the exponent, all others lie where alignment costs them almost a unit.
+  for (const int rows : {8, 16, 32, 128}) {
+    CAPTURE(rows);
+    const int width = DotWidth(static_cast<std::uint32_t>(rows));
+    ColumnSum sum;
+    Column x(static_cast<std::size_t>(rows)), w(static_cast<std::size_t>(rows));
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      x[i] = static_cast<std::uint16_t>((i == 0 ? 127 : 127 - 10) << 7 | (i == 0 ? 0 : 0x7f));
+      w[i] = static_cast<std::uint16_t>((i == 0 ? 127 : 127 - 18) << 7 | (i == 0 ? 0 : 0x7f));
+    }
+    for (int r = 0; r < rows; r += width) sum.AddGroup(&x[static_cast<std::size_t>(r)], &w[static_cast<std::size_t>(r)], width);
+    const Truth truth = Exactly(x, w);
+    const Exact unit = Power(sum.exp - 268 - kFracBits);
+    const Exact error = truth.sum - Exact(sum.sum) * unit;
+    const double units = static_cast<double>(error / unit);
+    CAPTURE(units);
+    // Each lost product is 255^2 / 2^16 = 0.992 of a unit here, or is kept in its group and lost with the group's sum.
+    CHECK(units <= rows + rows / width);
+    CHECK(units >= 0.9 * (std::min(rows, width) - 1));
+    CHECK(unit <= Power(-26));  // of the largest product, 1
+  }
+  // Random columns of every temper: never outside.
+  std::mt19937_64 rng(4);
+  for (int n = 0; n < 20000; ++n) {
+    const int rows = 8 << (n % 5 == 4 ? 4 : n % 3);
+    const int width = DotWidth(static_cast<std::uint32_t>(rows));
+    const int spread = 1 + static_cast<int>(rng() % 80);
+    Column x(static_cast<std::size_t>(rows)), w(static_cast<std::size_t>(rows));
+    for (auto& v : x) v = Pattern(rng, 127 - spread, 127);
+    for (auto& v : w) v = Pattern(rng, 127 - spread, 127);
+    ColumnSum sum;
+    for (int r = 0; r < rows; r += width) sum.AddGroup(&x[static_cast<std::size_t>(r)], &w[static_cast<std::size_t>(r)], width);
+    const Truth truth = Exactly(x, w);
+    const Exact unit = Power(sum.exp - 268 - kFracBits);
+    const double units = static_cast<double>((truth.sum - Exact(sum.sum) * unit) / unit);
+    REQUIRE(std::fabs(units) <= rows - 1 + rows / width - 1);
+  }
+}
+
+TEST_CASE("products within 2^12 of the largest are summed without any error", "[accuracy]") {
+  std::mt19937_64 rng(5);
+  for (int n = 0; n < 20000; ++n) {
+    const int rows = 8 << n % 3, width = DotWidth(static_cast<std::uint32_t>(rows));
+    Column x(static_cast<std::size_t>(rows)), w(static_cast<std::size_t>(rows));
+    for (auto& v : x) v = Pattern(rng, 121, 127);
+    for (auto& v : w) v = Pattern(rng, 121, 127);
+    ColumnSum sum;
+    sum.AddGroup(x.data(), w.data(), width);
+    REQUIRE(Exactly(x, w).sum == Exact(sum.sum) * Power(sum.exp - 268 - kFracBits));
+  }
+}
+
+TEST_CASE("the order of rows inside a PE changes no bit", "[accuracy]") {
+  std::mt19937_64 rng(6);
+  for (int n = 0; n < 20000; ++n) {
+    const int width = 8 << n % 3;
+    Column x(static_cast<std::size_t>(width)), w(static_cast<std::size_t>(width));
+    for (auto& v : x) v = Pattern(rng, 60, 190);
+    for (auto& v : w) v = Pattern(rng, 60, 190);
+    const std::uint32_t before = ColumnDot(x.data(), w.data(), width, width, false, 0);
+    std::vector<std::size_t> order(x.size());
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::shuffle(order.begin(), order.end(), rng);
+    Column sx, sw;
+    for (const std::size_t i : order) {
+      sx.push_back(x[i]);
+      sw.push_back(w[i]);
+    }
+    REQUIRE(ColumnDot(sx.data(), sw.data(), width, width, false, 0) == before);
+  }
+}
+
+TEST_CASE("int8 sums are exact up to 2^15 pairs, whatever the order of tiles", "[accuracy][int8]") {
+  std::mt19937_64 rng(7);
+  const auto operand = [](int v) { return static_cast<std::uint16_t>((v < 0 ? 0x8000 : 0) | std::abs(v)); };
+  for (const bool extreme : {false, true}) {
+    const std::size_t k = 1 << 15;
+    const int rows = 32, width = DotWidth(rows);
+    std::vector<int> x(k), w(k);
+    for (auto& v : x) v = extreme ? -128 : static_cast<int>(rng() % 256) - 128;
+    for (auto& v : w) v = extreme ? -128 : static_cast<int>(rng() % 256) - 128;
+    std::int64_t exact = 0;
+    for (std::size_t i = 0; i < k; ++i) exact += x[i] * w[i];
+    std::vector<std::size_t> tiles(k / rows);
+    for (std::size_t i = 0; i < tiles.size(); ++i) tiles[i] = i * rows;
+    for (int order = 0; order < 2; ++order) {
+      std::uint32_t psum = 0;
+      bool first = true;
+      for (const std::size_t at : tiles) {
+        Column tx, tw;
+        for (std::size_t i = at; i < at + rows; ++i) {
+          tx.push_back(operand(x[i]));
+          tw.push_back(operand(w[i]));
+        }
+        ColumnSum sum;
+        sum.AddGroup(tx.data(), tw.data(), width);
+        psum = sum.FinishInt(!first, psum, 0);
+        first = false;
+      }
+      REQUIRE(static_cast<std::int32_t>(psum) == exact);
+      std::shuffle(tiles.begin(), tiles.end(), rng);
+    }
+  }
+}
+
+}  // namespace dither::model
