@@ -97,6 +97,35 @@ gen: ## regenerate package, header and page from scripts/isa.toml, and docs/resu
 	@python3 scripts/gen_isa.py
 	@python3 scripts/results.py render
 
+UNITS ?= rounder
+proof: $(UNITS:%=proof-%) ## formal proofs (UNITS=rounder): for every input, and refuted for known faults
+soak: $(UNITS:%=soak-%) ## minutes to hours of enumeration on the RTL (UNITS=rounder)
+.PHONY: proof soak proof-rounder soak-rounder stats-rounder dieharder pictures-rounder cost-rounder
+proof-rounder:
+	@scripts/setup.sh --no-data synth
+	@python3 scripts/proof.py --mutants --jobs $(JOBS)
+soak-rounder:
+	@scripts/setup.sh --no-data sim
+	@+$(BUILD) build/soak/rounder
+	@build/soak/rounder -d yes
+stats-rounder: # statistics of the random words at full length
+	@scripts/setup.sh --no-data sim
+	@+$(BUILD) build/host/rounder_stats
+	@build/host/rounder_stats --results build/results.d/rounder.json
+	@python3 scripts/results.py gather
+dieharder: # docs/dieharder.md
+	@scripts/setup.sh --no-data sim random
+	@+$(BUILD) build/host/rounder_words
+	@scripts/dieharder.sh build/host/rounder_words
+pictures-rounder: # docs/pictures/rounder_*.png
+	@scripts/setup.sh --no-data sim docs
+	@+$(BUILD) build/host/rounder_stats
+	@build/host/rounder_stats --pictures build/pictures
+	@gnuplot -e "data='build/pictures'; out='docs/pictures'" docs/pictures/rounder.gp
+cost-rounder: # area of stochastic rounding and of its random source
+	@scripts/setup.sh --no-data synth
+	@python3 synth/rounder_cost.py $(if $(LIB),--lib $(LIB))
+
 format: ## clang-format the C++ sources
 	@scripts/setup.sh --no-data format
 	@git ls-files '*.cpp' '*.hpp' | grep -v '^sim/isa/' | xargs clang-format -i
@@ -125,6 +154,8 @@ build/host/libdither.a: $(HOST_OBJ)
 	@rm -f $@
 	@ar rcs $@ $^
 build/host/train: build/host/sim/train/train_main.o build/host/libdither.a
+	@g++ $^ $(LIBS) -o $@
+build/host/rounder_%: build/host/sim/app/rounder_%.o
 	@g++ $^ $(LIBS) -o $@
 build/model/%.dmlp: build/host/train build/data/%/images.idx3
 	@mkdir -p $(@D)

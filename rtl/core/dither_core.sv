@@ -10,6 +10,7 @@ module dither_core #(
   parameter  int unsigned Rows      = 16,                             // 8, 16, 32 or 128
   parameter  int unsigned SbufBytes = dither_pkg::SbufBytesOf(Rows),  // of a partition
   parameter  int unsigned AxiBits   = dither_pkg::AxiBitsOf(Rows),
+  parameter  bit          Whiten    = 1'b1,                           // of the rounders' random words
   localparam int unsigned Queues    = dither_pkg::NumQueues,
   localparam int unsigned Beat      = AxiBits / 8
 ) (
@@ -99,7 +100,7 @@ module dither_core #(
   logic [2:0]            unused_f_ar_size;
   logic [AxiBits-1:0]    f_r_data;
 
-  front_end #(.Rows(Rows), .AxiBits(AxiBits)) u_front_end (
+  front_end #(.Rows(Rows), .AxiBits(AxiBits), .Whiten(Whiten)) u_front_end (
     .clk_i, .rst_ni,
     .s_aw_valid_i, .s_aw_ready_o, .s_aw_addr_i, .s_w_valid_i, .s_w_ready_o, .s_w_data_i, .s_w_strb_i,
     .s_b_valid_o, .s_b_ready_i, .s_b_resp_o, .s_ar_valid_i, .s_ar_ready_o, .s_ar_addr_i,
@@ -188,7 +189,7 @@ module dither_core #(
     .te_w_psum_data_o(p_te_w_data)
   );
 
-  vector_engine #(.Rows(Rows), .SbufBytes(SbufBytes)) u_vector (
+  vector_engine #(.Rows(Rows), .SbufBytes(SbufBytes), .Whiten(Whiten)) u_vector (
     .clk_i, .rst_ni,
     .instr_valid_i(instr_valid[Vector]), .instr_i(instr[512*Vector +: 512]), .instr_ready_o(instr_ready[Vector]),
     .done_o(v_done), .busy_o(v_busy), .stall_o(stall[Vector]), .work_o(work[8*Vector +: 8]),
@@ -204,7 +205,7 @@ module dither_core #(
     .psum_w_data_o(p_ve_w_data), .psum_w_gnt_i(p_ve_w_gnt)
   );
 
-  scalar_engine #(.Rows(Rows), .SbufBytes(SbufBytes)) u_scalar (
+  scalar_engine #(.Rows(Rows), .SbufBytes(SbufBytes), .Whiten(Whiten)) u_scalar (
     .clk_i, .rst_ni,
     .instr_valid_i(instr_valid[Scalar]), .instr_i(instr[512*Scalar +: 512]), .instr_ready_o(instr_ready[Scalar]),
     .done_o(s_done), .busy_o(s_busy), .stall_o(stall[Scalar]), .work_o(work[8*Scalar +: 8]),

@@ -9,6 +9,7 @@
 `include "chk.svh"
 module csr #(
   parameter  int unsigned Rows      = 8,                         // partitions
+  parameter  bit          Whiten    = 1'b1,                      // of the random words
   localparam int unsigned NumQueues = dither_pkg::NumQueues
 ) (
   input  logic                    clk_i,
@@ -84,6 +85,8 @@ module csr #(
   input  logic [31:0]             rng_scalar_rdata_i
 );
   localparam logic [31:0] ConfigValue = {16'(dither_pkg::SbufBytesOf(Rows) / 1024), 16'(Rows)};
+  localparam logic [31:0] RngModeValue = {8'd0, 8'(rounder_pkg::LeapSteps),
+                                           8'(rounder_pkg::RandomBits), 7'd0, Whiten};
   localparam logic [31:0] IrqBits     = 32'h0003_1f1f;
   localparam logic [1:0]  Okay = 2'b00, SlvErr = 2'b10;
 
@@ -429,6 +432,7 @@ module csr #(
           dither_pkg::CsrIrqEnable:   rd_data = irq_enable_q;
           dither_pkg::CsrWatchdog:    rd_data = watchdog_q;
           dither_pkg::CsrRefused:     rd_data = 32'(refused_q);
+          dither_pkg::CsrRngMode:     rd_data = RngModeValue;
           dither_pkg::CsrDramBaseLo:  rd_data = dram_base_q[31:0];
           dither_pkg::CsrDramBaseHi:  rd_data = 32'(dram_base_q[43:32]);
           dither_pkg::CsrDramLimitLo: rd_data = dram_limit_q[31:0];

@@ -153,7 +153,7 @@ package dither_pkg;
     logic space_0;  // 75: Space of source 0
     logic space_d;  // 74: Space of the destination
     logic reuse;  // 73: matmul: keep the stationary tile of the instruction before
-    logic acc;  // 72: matmul: 1 adds to PSUM, 0 overwrites
+    logic acc;  // 72: matmul, transpose: 1 adds to PSUM, 0 overwrites
     logic [7:0] func;  // 64: TransposeFunc, VecFunc, RedFunc or ActFunc
     logic rsv1;  // 63: reserved, zero
     logic sat;  // 62: 1: overflow saturates; 0: IEEE overflow
@@ -215,6 +215,7 @@ package dither_pkg;
   localparam logic [15:0] CsrNonfiniteCount = 16'h0030;  // rw
   localparam logic [15:0] CsrNonfiniteIndex = 16'h0034;  // ro
   localparam logic [15:0] CsrNonfiniteFirst = 16'h0038;  // ro
+  localparam logic [15:0] CsrRngMode = 16'h003c;  // ro
   localparam logic [15:0] CsrQueueBase = 16'h0100;  // one block per queue
   localparam int unsigned CsrQueueStride = 64;
   localparam logic [15:0] CsrQueueBaseLo = 16'h0000;  // offset, rw

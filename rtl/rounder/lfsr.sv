@@ -1,18 +1,23 @@
-// One lane's source of random words: a 32-bit Galois LFSR that leaps 32 steps per word, so no two
-// roundings share a bit. The word is state_o itself. A zero, loaded or by upset, counts as one.
+// One lane's source of random words: a 32-bit Fibonacci LFSR that leaps 32 steps per word, so no
+// two roundings share a bit, and a whitening of its state that makes the words non-linear in it.
+// A zero state, loaded or by upset, counts as one from the next advance on.
 //
-// Timing  state_o is a register; load_i wins over advance_i.
-// Model   sim/model/lfsr.hpp, Leap        Test  tb/rounder/lfsr_test.cpp
+//   [state_q] --leap--> [state_q]        state_q --whiten--> word_o
+//
+// Timing  state_o is a register, word_o a function of it; load_i wins over advance_i.
+// Model   sim/model/lfsr.hpp, Leap and RandomWord        Test  tb/rounder/lfsr_test.cpp
 `default_nettype none
 module lfsr #(
-  parameter logic [31:0] ResetState = 32'h1  // nonzero: LaneSeed() of lfsr.hpp
+  parameter logic [31:0] ResetState = 32'h1,  // nonzero: LaneSeed() of lfsr.hpp
+  parameter bit          Whiten     = 1'b1    // 0: the words are the plain LFSR's bits
 ) (
   input  logic        clk_i,
   input  logic        rst_ni,
   input  logic        advance_i,  // the word was used
   input  logic        load_i,
   input  logic [31:0] load_value_i,
-  output logic [31:0] state_o
+  output logic [31:0] state_o,
+  output logic [23:0] word_o
 );
   if (ResetState == '0) begin : gen_bad_reset_state
     $error("lfsr: ResetState must not be 0");
@@ -21,14 +26,11 @@ module lfsr #(
   logic [31:0] state_q;
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
-    if (!rst_ni) begin
-      state_q <= ResetState;
-    end else if (load_i) begin
-      state_q <= {load_value_i[31:1], load_value_i[0] || load_value_i == '0};
-    end else if (advance_i) begin
-      state_q <= rounder_pkg::Leap(state_q);
-    end
+    if (!rst_ni) state_q <= ResetState;
+    else if (load_i) state_q <= load_value_i;
+    else if (advance_i) state_q <= rounder_pkg::Leap(state_q);
   end
 
   assign state_o = state_q;
+  assign word_o  = rounder_pkg::Word(Whiten ? rounder_pkg::Whiten(state_q) : state_q);
 endmodule

@@ -1,28 +1,32 @@
-// The rounder's two computations as functions: narrow an fp32, and leap an LFSR by 32 steps.
+// The rounder's computations as functions: narrow an fp32, leap an LFSR, whiten its state.
 //
 // Functions, so that a caller may evaluate them under its own clock enable and cost a simulator
 // nothing while it idles; rounder and lfsr wrap them as modules.
 //
-// Model   sim/model/formats.hpp, NarrowFromFp32; sim/model/lfsr.hpp, Leap
-// Test    tb/rounder/rounder_test.cpp, tb/rounder/lfsr_test.cpp
+// Model   sim/model/formats.hpp, NarrowFromFp32; sim/model/lfsr.hpp, Leap, Whiten
+// Test    tb/rounder/rounder_test.cpp, tb/rounder/lfsr_test.cpp, tb/proof/rounder_proof.sv
 `default_nettype none
 package rounder_pkg;
+  localparam int unsigned RandomBits = 24;  // of a rounding: a whole significand's
+  localparam int unsigned LeapSteps  = 32;  // of the LFSR from one word to the next
+
   // fp32 to a right-justified element of any dtype; formats.hpp states every rule. One datapath:
   //
-  //   significand --(>> shift)--> kept . fraction --(insert exponent)--(+ addend)--> result
+  //   significand --(>> shift)--> kept . fraction --> up
+  //                                 +----(insert exponent)--(+ up)--> result
   //
-  // The fraction keeps 32 bits. The addend's carry is the decision: a random word (stochastic),
-  // just under or exactly a half (nearest even), or zero. Bits that fall off below the fraction
-  // need no sticky: a fraction with bits so low is far below a half.
+  // The fraction keeps 24 bits. Stochastic rounding goes up when it and the random word carry.
+  // Bits that fall off below the fraction need no sticky: the significand has 24 bits, so a
+  // fraction with lower ones is below a half.
   function automatic logic [31:0] Narrow(input logic [3:0] dtype, input logic [1:0] round,
-                                         input logic sat, input logic [31:0] random,
+                                         input logic sat, input logic [23:0] random,
                                          input logic [31:0] fp32);
     logic        sign, nan, inf, is_int, is_int8, is_float, is_fp8, normal, neg, lost_all;
     logic [7:0]  exponent, floor, kink, grid, above, shift, field;
-    logic [63:0] fixed;
-    logic [31:0] kept, whole, addend, res, unused_fraction;
+    logic [31:0] kept, whole, res;
+    logic [23:0] fraction, unused_sum;
     logic [15:0] max_finite, overflow, quiet, bits;
-    logic        sign_at_15, past, int_out;
+    logic        sign_at_15, carry, up, past, int_out;
 
     // Per format: floor is the biased fp32 exponent of its smallest normal number, kink the
     // exponent whose unit would need no shift. Below floor the grid stays and the shift grows.
@@ -81,8 +85,7 @@ package rounder_pkg;
     above    = exponent - grid;
     shift    = kink - grid;
     lost_all = shift[7:6] != '0;
-    fixed    = lost_all ? '0 : {normal, fp32[22:0], 40'b0} >> shift[5:0];
-    kept     = fixed[63:32];
+    {kept, fraction} = lost_all ? '0 : {normal, fp32[22:0], 32'b0} >> shift[5:0];
 
     // The hidden one makes way for the exponent field, which rounding may carry into.
     field = normal && exponent >= floor ? above + 8'd1 : '0;
@@ -94,17 +97,17 @@ package rounder_pkg;
       default:                  whole = kept;
     endcase
 
+    {carry, unused_sum} = {1'b0, fraction} + {1'b0, random};
     case (round)
-      dither_pkg::RoundRne: addend = {kept[0], {31{!kept[0]}}};
-      dither_pkg::RoundSr:  addend = random;
-      default:              addend = '0;
+      dither_pkg::RoundRne: up = fraction[23] && (fraction[22:0] != '0 || kept[0]);
+      dither_pkg::RoundSr:  up = carry;
+      default:              up = 1'b0;
     endcase
 
     // A negative integer rounds by magnitude and negates in the same addition:
-    // -floor((t + a) / 2^32) = floor((~t + ~a + 1) / 2^32) with a of 32 bits.
+    // -(kept + up) = ~kept + 1 - up.
     neg = is_int && sign;
-    {res, unused_fraction} =
-        ({whole, fixed[31:0]} ^ {64{neg}}) + {32'b0, addend ^ {32{neg}}} + 64'(neg);
+    res = (whole ^ {32{neg}}) + {31'b0, up ^ neg};
 
     past    = res > {16'b0, max_finite};
     int_out = exponent >= 8'd158 || (is_int8 && res[31:7] != '0 && res[31:7] != '1);
@@ -130,16 +133,46 @@ package rounder_pkg;
     Narrows = dtype > dither_pkg::DtypeFp32 && dtype <= dither_pkg::DtypeInt32;
   endfunction
 
-  // 32 steps of the Galois LFSR with mask 0x80200003 as multiplication by x^32; lfsr.hpp has the
-  // derivation. State 0, outside the cycle, counts as state 1.
+  // 32 steps of the Fibonacci LFSR at once: bits 32..63 of the sequence whose bits 0..31 are the
+  // state, bit n+32 being the sum of bits n, n+5, n+18 and n+23. Neighbours share the sums two bits
+  // at a time (s[n] + s[n+18]), and bit n+32 needs none later than n+23: eight XORs deep.
+  // State 0, outside the cycle, counts as state 1.
   function automatic logic [31:0] Leap(input logic [31:0] state);
-    logic [31:0] q;
-    q = {state[31:1], state[0] || state == '0};
-    q = q ^ (q << 1) ^ (q << 2) ^ (q << 22);
-    q = q ^ (q << 2) ^ (q << 4);
-    q = q ^ (q << 4) ^ (q << 8);
-    q = q ^ (q << 8) ^ (q << 16);
-    q = q ^ (q << 16);
-    Leap = q ^ (q >> 10) ^ (q >> 30) ^ (q >> 31);
+    logic [63:0] s;
+    logic [36:0] pair;
+    s    = {32'b0, state[31:1], state[0] || state == '0};
+    pair = '0;
+    for (int unsigned n = 0; n < 5; n++) pair[n] = s[n] ^ s[n+18];
+    for (int unsigned n = 0; n < 32; n++) begin
+      pair[n+5] = s[n+5] ^ s[n+23];
+      s[n+32]   = pair[n] ^ pair[n+5];
+    end
+    Leap = s[63:32];
+  endfunction
+
+  // Makes a state's bits non-linear, without those at multiples of four, which no word sees; of the
+  // other 24 it is a one-to-one map, so words are as uniform as states. Bits 29 to 31 take in
+  // products first; then a chain goes up each of the three places of a nibble, starting from bit 31:
+  // degree 5 and more in the state, and eleven products deep.
+  function automatic logic [31:0] Whiten(input logic [31:0] state);
+    logic [31:0] w;
+    w     = state;
+    w[29] = w[29] ^ (w[30] && w[31]);
+    w[30] = w[30] ^ (w[29] && w[15]);
+    w[31] = w[31] ^ (w[30] && w[11]);
+    for (int unsigned k = 0; k < 32; k += 4) begin
+      w[k+1 +: 3] = w[k+1 +: 3]
+                  ^ ((k == 0 ? {3{w[31]}} : w[(k+28)%32+1 +: 3]) & w[(k+24)%32+1 +: 3]);
+    end
+    Whiten = w;
+  endfunction
+
+  // The random word: the upper three bits of each nibble. The recurrence takes its four bits from
+  // all four places of a nibble, so it never holds among the bits that words see. The low end
+  // settles first, as Narrow's carry wants it.
+  function automatic logic [23:0] Word(input logic [31:0] white);
+    logic [23:0] word;
+    for (int unsigned k = 0; k < 8; k++) word[3*k +: 3] = white[4*k+1 +: 3];
+    Word = word;
   endfunction
 endpackage

@@ -10,6 +10,7 @@
 module scalar_engine #(
   parameter  int unsigned Rows      = 16,                             // lanes, power of two, 2..128
   parameter  int unsigned SbufBytes = dither_pkg::SbufBytesOf(Rows),  // of a partition, above 8192
+  parameter  bit          Whiten    = 1'b1,                           // of the random words
   localparam int unsigned AddrW     = $clog2(SbufBytes)               // derived
 ) (
   input  logic               clk_i,
@@ -142,12 +143,12 @@ module scalar_engine #(
   // ---- rounder states ----
   // Vector and scalar lanes share one set of disjoint random sequences: vector first.
   logic [Rows-1:0]    advance;
-  logic [Rows*32-1:0] random;
-  lane_rng #(.Rows(Rows), .FirstLane(Rows), .Lanes(2 * Rows)) u_rng (
+  logic [Rows*24-1:0] random;
+  lane_rng #(.Rows(Rows), .FirstLane(Rows), .Lanes(2 * Rows), .Whiten(Whiten)) u_rng (
     .clk_i,
     .rst_ni,
     .advance_i(advance),
-    .state_o  (random),
+    .word_o   (random),
     .we_i     (rng_we_i),
     .lane_i   (rng_lane_i),
     .wdata_i  (rng_wdata_i),
@@ -172,7 +173,7 @@ module scalar_engine #(
       .read_1_i   (read_1_q),
       .bias_i     (bias_q),
       .result_o   (results[32*l +: 32]),
-      .random_i   (random[32*l +: 32]),
+      .random_i   (random[24*l +: 24]),
       .advance_o  (advance[l])
     );
   end

@@ -25,7 +25,7 @@ module scalar_lane #(
   input  logic              read_1_i,    // the bias comes from memory, else it is bias_i
   input  logic [31:0]       bias_i,
   output logic [31:0]       result_o,
-  input  logic [31:0]       random_i,
+  input  logic [23:0]       random_i,
   output logic              advance_o
 );
   logic [31:0] a3_q, c3_q;  // widened sources

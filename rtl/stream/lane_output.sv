@@ -11,7 +11,7 @@ module lane_output (
   input  logic [3:0]  dtype_i,
   input  logic [1:0]  round_i,
   input  logic        sat_i,
-  input  logic [31:0] random_i,
+  input  logic [23:0] random_i,
   output logic        advance_o,
   output logic [31:0] bits_o     // right-justified
 );

@@ -31,7 +31,7 @@ module vector_lane (
   input  logic        min_i,
   input  logic [1:0]  acc_op_i,
   output logic [31:0] result_o,    // stage 7
-  input  logic [31:0] random_i,
+  input  logic [23:0] random_i,
   output logic        advance_o
 );
   logic [31:0] a3_q, b3_q;           // widened sources

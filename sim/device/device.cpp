@@ -383,11 +383,15 @@ std::uint32_t Device::RounderCsr(Queue queue, std::uint32_t lane) const {
   return (queue == Queue::kVector ? isa::kCsrRngVectorBase : isa::kCsrRngScalarBase) + 4 * lane;
 }
 
-void Device::SeedRounders(std::uint32_t seed) {
+void Device::SeedRounders(std::uint32_t seed, std::uint32_t replica, std::uint32_t replicas) {
+  if (replica >= replicas) {
+    throw DeviceError("rounder: replica " + std::to_string(replica) + " of " +
+                      std::to_string(replicas) + " does not exist");
+  }
   const std::uint32_t rows = config().rows;
   for (std::uint32_t lane = 0; lane < rows; ++lane) {
-    SetRounderState(Queue::kVector, lane, LaneSeed(seed, lane, 2 * rows));
-    SetRounderState(Queue::kScalar, lane, LaneSeed(seed, rows + lane, 2 * rows));
+    SetRounderState(Queue::kVector, lane, ReplicaLaneSeed(seed, replica, replicas, lane, 2 * rows));
+    SetRounderState(Queue::kScalar, lane, ReplicaLaneSeed(seed, replica, replicas, rows + lane, 2 * rows));
   }
 }
 

@@ -162,8 +162,9 @@ class Device {
   void SetSemaphore(std::uint32_t sem, std::uint16_t value);
   void IncSemaphore(std::uint32_t sem, std::int32_t increment);
 
-  // ---- rounders: all 2 * rows lanes start at disjoint places of the one LFSR cycle
-  void SeedRounders(std::uint32_t seed);
+  // ---- rounders: all 2 * rows lanes of all replicas start at disjoint places of the one LFSR
+  // cycle; replicas that have to round alike all pass 0 of 1
+  void SeedRounders(std::uint32_t seed, std::uint32_t replica = 0, std::uint32_t replicas = 1);
   std::uint32_t RounderState(isa::Queue queue, std::uint32_t lane);
   void SetRounderState(isa::Queue queue, std::uint32_t lane, std::uint32_t state);
 

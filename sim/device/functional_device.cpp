@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "sim/model/formats.hpp"
+#include "sim/model/lfsr.hpp"
+
 namespace dither {
 namespace {
 
@@ -72,6 +75,10 @@ bool FunctionalDevice::CsrRead(std::uint32_t address, std::uint32_t* value) {
     case isa::kCsrIrqEnable: *value = irq_enable_; return true;
     case isa::kCsrWatchdog: *value = watchdog_; return true;
     case isa::kCsrRefused: *value = refused_; return true;
+    case isa::kCsrRngMode:
+      *value = static_cast<std::uint32_t>(kLfsrLeapSteps) << 16 |
+               static_cast<std::uint32_t>(kRandomBits) << 8 | (model_.Whitens() ? 1u : 0u);
+      return true;
     case isa::kCsrDramBaseLo: *value = static_cast<std::uint32_t>(limits.dram_base); return true;
     case isa::kCsrDramBaseHi:
       *value = static_cast<std::uint32_t>(limits.dram_base >> 32);

@@ -422,7 +422,7 @@ struct EngineInstr {
   std::uint8_t round{};  // Round of the write
   std::uint8_t sat{};  // 1: overflow saturates; 0: IEEE overflow
   std::uint8_t func{};  // TransposeFunc, VecFunc, RedFunc or ActFunc
-  std::uint8_t acc{};  // matmul: 1 adds to PSUM, 0 overwrites
+  std::uint8_t acc{};  // matmul, transpose: 1 adds to PSUM, 0 overwrites
   std::uint8_t reuse{};  // matmul: keep the stationary tile of the instruction before
   std::uint8_t space_d{};  // Space of the destination
   std::uint8_t space_0{};  // Space of source 0
@@ -667,6 +667,7 @@ inline constexpr std::uint32_t kCsrDramLimitHi = 0x002c;  // rw: high word (13 b
 inline constexpr std::uint32_t kCsrNonfiniteCount = 0x0030;  // rw: infinite and NaN words written by the tensor queue's instructions with count_nf, each instruction's when it is done; stays at 2^32 - 1. Any write clears this and the two below
 inline constexpr std::uint32_t kCsrNonfiniteIndex = 0x0034;  // ro: index (HEAD count) of the first instruction that wrote one since the clear
 inline constexpr std::uint32_t kCsrNonfiniteFirst = 0x0038;  // ro: how many that instruction wrote
+inline constexpr std::uint32_t kCsrRngMode = 0x003c;  // ro: random words: bit 0 whitened, 15:8 bits of a word, 23:16 steps from word to word; save it with the states
 inline constexpr std::uint32_t kCsrQueueBase = 0x0100;  // one block per queue
 inline constexpr std::uint32_t kCsrQueueStride = 0x40;
 inline constexpr std::uint32_t kCsrQueueBaseLo = 0x00;  // offset, rw: DRAM address of the ring, 64-byte aligned, low word

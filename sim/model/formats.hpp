@@ -50,11 +50,17 @@ inline constexpr FloatFormat kFp16Format{10, -14, 0x7bff, 0x7c00, 0x7e00, 0x8000
 inline constexpr FloatFormat kFp8E4M3Format{3, -6, 0x7e, 0x7f, 0x7f, 0x80, true};
 inline constexpr FloatFormat kFp8E5M2Format{2, -14, 0x7b, 0x7c, 0x7e, 0x80, true};
 
+// Bits of a random word. A significand has 24, so more than these are discarded only where the
+// discarded fraction is below a half: below a target's subnormal grid, or integers of tiny values.
+inline constexpr int kRandomBits = 24;
+inline constexpr std::uint32_t kRandomMask = (std::uint32_t{1} << kRandomBits) - 1;
+
 // Rounds value / 2^shift to an integer, for any shift >= 0. With f = the discarded fraction:
 //   kRne  nearest, ties to even
 //   kRtz  down
-//   kSr   up iff floor(f * 2^32) + random >= 2^32, so a uniform random word makes the
-//         expectation exact to 2^-32 and an exact value never moves.
+//   kSr   up iff floor(f * 2^24) + random >= 2^24, random being the low 24 bits of the argument.
+//         So with uniform words the probability is f itself if no more than 24 bits are discarded,
+//         else low by less than 2^-24; an exact value never moves.
 constexpr std::uint64_t RoundShift(std::uint64_t value, int shift, Round round,
                                    std::uint32_t random) {
   if (shift == 0) return value;
@@ -62,9 +68,10 @@ constexpr std::uint64_t RoundShift(std::uint64_t value, int shift, Round round,
   if (round == Round::kRtz) return kept;
   const std::uint64_t rest = shift > 63 ? value : value & ((std::uint64_t{1} << shift) - 1);
   if (round == Round::kSr) {
+    const int beyond = shift - kRandomBits;
     const std::uint64_t fraction =
-        shift <= 32 ? rest << (32 - shift) : (shift - 32 > 63 ? 0 : rest >> (shift - 32));
-    return kept + ((fraction + random) >> 32);
+        beyond <= 0 ? rest << -beyond : (beyond > 63 ? 0 : rest >> beyond);
+    return kept + ((fraction + (random & kRandomMask)) >> kRandomBits);
   }
   if (shift > 64) return kept;  // less than half: value < 2^64
   const std::uint64_t half = std::uint64_t{1} << (shift - 1);

@@ -87,19 +87,21 @@ void WidenRow(Dtype dtype, const std::uint8_t* at, std::int64_t stride, std::uin
 // Narrows a row. A random word is used up by every element of a stochastic narrowing, exact or not.
 template <Dtype dtype>
 void NarrowRowOf(const std::uint32_t* values, std::uint32_t count, Round round, bool saturate,
-                 std::uint32_t& rounder, std::uint8_t* at, std::int64_t stride) {
+                 bool whiten, std::uint32_t& rounder, std::uint8_t* at, std::int64_t stride) {
   constexpr std::uint32_t kBytes = isa::DtypeBytes(dtype);
   const bool random = round == Round::kSr && ConsumesRandom(dtype);
   for (std::uint32_t n = 0; n < count; ++n, at += stride * kBytes) {
-    StoreBits(at, kBytes, NarrowFromFp32(dtype, values[n], round, saturate, rounder));
+    const std::uint32_t word = random ? RandomWord(rounder, whiten) : 0;
+    StoreBits(at, kBytes, NarrowFromFp32(dtype, values[n], round, saturate, word));
     if (random) rounder = Leap(rounder);
   }
 }
 
 void NarrowRow(Dtype dtype, const std::uint32_t* values, std::uint32_t count, Round round,
-               bool saturate, std::uint32_t& rounder, std::uint8_t* at, std::int64_t stride) {
+               bool saturate, bool whiten, std::uint32_t& rounder, std::uint8_t* at,
+               std::int64_t stride) {
   const auto run = [&]<Dtype kDtype>() {
-    NarrowRowOf<kDtype>(values, count, round, saturate, rounder, at, stride);
+    NarrowRowOf<kDtype>(values, count, round, saturate, whiten, rounder, at, stride);
   };
   switch (dtype) {
     case Dtype::kFp32: return run.operator()<Dtype::kFp32>();
@@ -433,7 +435,7 @@ void FunctionalModel::Store(const EngineInstr& i, std::uint32_t lane, std::int64
                             std::vector<std::uint32_t>& rounders, const std::uint32_t* values,
                             std::uint32_t count, std::int64_t stride) {
   NarrowRow(static_cast<Dtype>(i.dtype_d), values, count, static_cast<Round>(i.round), i.sat != 0,
-            rounders[lane], memory_.Of(static_cast<Space>(i.space_d), lane) + byte, stride);
+            whiten_, rounders[lane], memory_.Of(static_cast<Space>(i.space_d), lane) + byte, stride);
 }
 
 namespace {

@@ -72,6 +72,9 @@ class FunctionalModel {
   std::uint32_t ScalarRounder(std::uint32_t lane) const { return scalar_rounder_.at(lane); }
   void SetVectorRounder(std::uint32_t lane, std::uint32_t state);
   void SetScalarRounder(std::uint32_t lane, std::uint32_t state);
+  // Whether the random words are whitened: the RTL's parameter Whiten, register RNG_MODE.
+  bool Whitens() const { return whiten_; }
+  void SetWhiten(bool whiten) { whiten_ = whiten; }
 
  private:
   void Matmul(const isa::EngineInstr& i);
@@ -93,6 +96,7 @@ class FunctionalModel {
   std::vector<std::uint32_t> vector_rounder_, scalar_rounder_;
   std::uint8_t psum_written_ = 0;
   std::uint32_t counted_ = 0;
+  bool whiten_ = true;
 
   // The stationary tile by array column, rows in order; both forms of the same operands.
   std::vector<model::BlockOperand> stationary_;

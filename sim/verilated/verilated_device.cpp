@@ -82,6 +82,7 @@ class Core final : public VerilatedDevice {
     FillMemories();
     Initialize();
     if (model_) {
+      model_->SetWhiten((ReadCsr(isa::kCsrRngMode) & 1) != 0);
       for (const auto queue : {isa::Queue::kVector, isa::Queue::kScalar})
         for (std::uint32_t lane = 0; lane < config().rows; ++lane) SetModelRounder(queue, lane, RounderState(queue, lane));
     }

@@ -117,7 +117,8 @@ std::map<std::uint32_t, Access> Registers() {
       {isa::kCsrIrqStatus, kRw},   {isa::kCsrIrqEnable, kRw},   {isa::kCsrWatchdog, kRw},
       {isa::kCsrRefused, kRw},     {isa::kCsrDramBaseLo, kRw},  {isa::kCsrDramBaseHi, kRw},
       {isa::kCsrDramLimitLo, kRw}, {isa::kCsrDramLimitHi, kRw},
-      {isa::kCsrNonfiniteCount, kRw}, {isa::kCsrNonfiniteIndex, kRo}, {isa::kCsrNonfiniteFirst, kRo}};
+      {isa::kCsrNonfiniteCount, kRw}, {isa::kCsrNonfiniteIndex, kRo}, {isa::kCsrNonfiniteFirst, kRo},
+      {isa::kCsrRngMode, kRo}};
   for (std::uint32_t q = 0; q < isa::kNumQueues; ++q) {
     const std::uint32_t b = isa::kCsrQueueBase + isa::kCsrQueueStride * q;
     for (const auto o : {isa::kCsrQueueBaseLo, isa::kCsrQueueBaseHi, isa::kCsrQueueSize,

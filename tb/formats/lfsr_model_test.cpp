@@ -7,8 +7,8 @@
 
 namespace {
 
-// x^32 + x^22 + x^2 + x + 1 without its top term.
-constexpr std::uint32_t kPolynomial = 0x00400007;
+// x^32 + x^23 + x^18 + x^5 + 1 without its top term.
+constexpr std::uint32_t kPolynomial = 0x00840021;
 
 std::uint32_t Multiply(std::uint32_t a, std::uint32_t b) {
   std::uint32_t product = 0;
@@ -40,13 +40,13 @@ TEST_CASE("the LFSR's polynomial is primitive, so its period is 2^32 - 1", "[lfs
   }
 }
 
-TEST_CASE("the bits that fall out obey the reciprocal polynomial's recurrence", "[lfsr]") {
+TEST_CASE("the bits that fall out obey the polynomial's recurrence", "[lfsr]") {
   std::uint32_t state = 0x12345678;
   std::vector<std::uint32_t> bits;
   for (int i = 0; i < 10000; ++i, state = dither::LfsrStep(state)) bits.push_back(state & 1);
   bool ok = true;
   for (std::size_t n = 0; n + 32 < bits.size(); ++n) {
-    ok = ok && bits[n + 32] == (bits[n + 31] ^ bits[n + 30] ^ bits[n + 10] ^ bits[n]);
+    ok = ok && bits[n + 32] == (bits[n] ^ bits[n + 5] ^ bits[n + 18] ^ bits[n + 23]);
   }
   REQUIRE(ok);
 }

@@ -347,6 +347,41 @@ TEST_CASE("stochastic rounding is unbiased, reproducible and uses one state step
   CHECK(run() == first);
 }
 
+TEST_CASE("saved rounder states continue the same sequence in another device", "[device]") {
+  auto device = tb::MakeDevice(tb::Options("nano"));
+  auto other = tb::MakeDevice(tb::Options("nano"));
+  const std::uint32_t n = 64, rows = 8;
+  const auto run = [&](Device& on) {
+    ProgramBuilder b(on.config());
+    const Tensor x = b.Sbuf("x", Dtype::kFp32, {rows, n}), y = b.Sbuf("y", Dtype::kFp8E4M3, {rows, n});
+    for (std::uint32_t p = 0; p < rows; ++p) {
+      tb::FillSbuf(on, p, x.address, std::vector<float>(n, 1.07f));
+    }
+    b.Act(isa::ActFunc::kIdentity, y, x, 1, -0.0f, {isa::Round::kSr, true});
+    on.Run(b.Take(), 100000);
+    std::vector<std::byte> bytes(rows * n);
+    for (std::uint32_t p = 0; p < rows; ++p) {
+      on.ReadSbuf(p, static_cast<std::uint32_t>(y.address), std::span(bytes).subspan(p * n, n));
+    }
+    return bytes;
+  };
+  device->SeedRounders(7, 2, 4);
+  CHECK(device->RounderState(Queue::kScalar, 5) == ReplicaLaneSeed(7, 2, 4, rows + 5, 2 * rows));
+  CHECK_THROWS_AS(device->SeedRounders(7, 4, 4), DeviceError);
+  const auto first = run(*device);
+  // Words are whitened, of 24 bits, 32 steps apart: what has to be equal to take states over.
+  REQUIRE(device->ReadCsr(isa::kCsrRngMode) == 0x00201801);
+  REQUIRE(other->ReadCsr(isa::kCsrRngMode) == device->ReadCsr(isa::kCsrRngMode));
+  for (std::uint32_t lane = 0; lane < rows; ++lane) {
+    for (const Queue queue : {Queue::kVector, Queue::kScalar}) {
+      other->SetRounderState(queue, lane, device->RounderState(queue, lane));
+    }
+  }
+  const auto second = run(*device);
+  CHECK(second != first);
+  CHECK(run(*other) == second);
+}
+
 TEST_CASE("rounding to nearest leaves the rounders' states alone", "[device]") {
   auto device = tb::MakeDevice(tb::Options("nano"));
   CHECK(device->RounderState(Queue::kVector, 0) == LaneSeed(1, 0, 16));  // as after reset

@@ -21,6 +21,13 @@ namespace dither::tb {
 
 using isa::EngineInstr;
 
+// The RTL's parameter of the same name: the Makefile builds the vector engine with both.
+#ifdef DITHER_PLAIN_LFSR
+inline constexpr bool kWhiten = false;
+#else
+inline constexpr bool kWhiten = true;
+#endif
+
 inline std::uint32_t SbufBytesOf(std::uint32_t rows) {
   for (const auto& config : isa::kConfigs) {
     if (config.rows == rows) return config.sbuf_bytes;
@@ -135,7 +142,7 @@ inline void Execute(const EngineInstr& i, LaneMemory& m) {
               }
             }
             const std::uint32_t bits =
-                NarrowFromFp32(dtype_d, value, round, i.sat != 0, m.rng[lane]);
+                NarrowFromFp32(dtype_d, value, round, i.sat != 0, RandomWord(m.rng[lane], kWhiten));
             if (round == Round::kSr && ConsumesRandom(dtype_d)) m.rng[lane] = Leap(m.rng[lane]);
             m.Store(i.space_d, lane, address(i.off_d, i.str_d, dtype_d), dtype_d, bits);
           }
