@@ -11,6 +11,8 @@ TRACE   ?= 0
 THREADS ?= 1
 BACKEND ?= rtl
 IMAGES  ?= 1000
+SHAPES  ?= 500
+DRAW    ?= mixed
 IMAGE   ?=
 DATASET ?= auto
 LIB     ?=
@@ -27,7 +29,10 @@ $(call one_of,THREADS,1 2 4 8)
 $(call one_of,BACKEND,rtl functional)
 $(call one_of,DATASET,auto mnist digits fashion)
 number = $(if $(shell [[ '$($(1))' =~ ^[0-9]+$$ && '$($(1))' -ge $(2) && '$($(1))' -le $(3) ]] || echo bad),$(error $(1)=$($(1)): a whole number from $(2) to $(3)))
-$(call number,SEED,0,9223372036854775807)
+# Of 64 bits, more than the shell's numbers: compared as text.
+$(if $(shell [[ '$(SEED)' =~ ^[0-9]{1,20}$$ && ( $${#BASH_REMATCH} -lt 20 || ! '$(SEED)' > 18446744073709551615 ) ]] || echo bad),$(error SEED=$(SEED): a whole number from 0 to 18446744073709551615))
+$(call number,SHAPES,0,100000)
+$(call one_of,DRAW,mixed uniform log)
 $(call number,IMAGES,1,100000)
 $(call number,JOBS,1,256)
 
@@ -40,12 +45,13 @@ ROWS_full := 128
 BUILD = $(MAKE) $(if $(findstring j,$(filter -j%,$(MAKEFLAGS))$(findstring jobserver,$(MAKEFLAGS))),,-j$(JOBS) --output-sync=target)
 
 # -------------------------------------------------------------------------------------------- verbs
-.PHONY: help deps sim test regress wave lint synth bench format clean gen all-tests
+.PHONY: help deps sim test regress wave lint synth bench bench-gemm format clean gen all-tests
 help: ## list the verbs and options
 	@echo 'Dither: make VERB [OPTION=value ...]'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
 	@echo 'Options (with defaults): CONFIG=$(CONFIG) ($(CONFIGS)), SEED=$(SEED), TRACE=$(TRACE) (1: waves), THREADS=$(THREADS),'
 	@echo '  sim: BACKEND=$(BACKEND) (rtl functional), IMAGES=$(IMAGES), IMAGE=file.pgm, DATASET=$(DATASET) (auto mnist digits fashion)'
+	@echo '  bench-gemm: SHAPES=$(SHAPES), DRAW=$(DRAW) (mixed uniform log)'
 	@echo '  synth: LIB=liberty file, BLOCKS=$(BLOCKS)      test: FILTER=Catch2 test specification      JOBS=$(JOBS)'
 
 deps: ## install what is missing (Debian packages, pictures)
@@ -69,11 +75,13 @@ test: ## build and run every test, lint, generated-file check, the main job and 
 
 regress: ## what takes longer: the full 128 x 128 array, `small` whole, all main-job pictures
 	@scripts/setup.sh sim
-	@+$(BUILD) $(ARRAY_FULL)/test build/test/system-small build/small/digits build/tiny/digits build/host/train
+	@+$(BUILD) $(ARRAY_FULL)/test build/test/system-small build/small/digits build/tiny/digits build/host/train \
+	  build/tiny/gemm_bench build/small/gemm_bench
 	@+$(MAKE) -s build/model/$$(scripts/fetch_data.sh --which).dmlp
 	@python3 scripts/run_tests.py --jobs $(JOBS) $(ARRAY_FULL)/test build/test/system-small \
 	  --check 'main-job-tiny=build/tiny/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 2000' \
-	  --check 'main-job-small=build/small/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 2000 --stochastic'
+	  --check 'main-job-small=build/small/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 2000 --stochastic' \
+	  --check 'gemm-tiny=build/tiny/gemm_bench --bars --seed $(SEED)' --check 'gemm-small=build/small/gemm_bench --bars --seed $(SEED) --shapes 60'
 
 wave: ## run a short program with FST waves and open GTKWave
 	@scripts/setup.sh --no-data sim wave
@@ -92,6 +100,14 @@ bench: ## measure the figures of docs/results.md and say which moved
 	@scripts/setup.sh sim synth
 	@+$(BUILD) build/$(VARIANT)/bench build/$(VARIANT)/digits build/tb/pe_array-16/bench build/host/train
 	@scripts/bench.sh $(CONFIG) build/$(VARIANT)
+
+bench-gemm: ## how busy the array is: 512^3, a cold product, SHAPES random ones from SEED, bit-exact
+	@scripts/setup.sh --no-data sim
+	@+$(BUILD) build/$(VARIANT)/gemm_bench
+	@mkdir -p build/results.d
+	@build/$(VARIANT)/gemm_bench --config $(CONFIG) --shapes $(SHAPES) --seed $(SEED) --draw $(DRAW) --bars \
+	  --json build/gemm-$(CONFIG).json --out build/results.d/gemm-$(CONFIG).json
+	@scripts/results.py diff --prefix gemm.
 
 gen: ## regenerate package, header and page from scripts/isa.toml, and docs/results.md
 	@python3 scripts/gen_isa.py
@@ -195,6 +211,8 @@ PROGRAM_LINK_$(1) = g++ $$^ build/$(1)/core/verilated.o build/$(1)/core/verilate
 build/$(1)/digits: build/$(1)/sim/app/digits.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))
 build/$(1)/bench: build/$(1)/sim/app/bench.o $$(PROGRAM_LIBS_$(1))
+	@$$(PROGRAM_LINK_$(1))
+build/$(1)/gemm_bench: build/$(1)/sim/app/gemm_bench.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))
 build/$(1)/wave_demo: build/$(1)/sim/app/wave_demo.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))

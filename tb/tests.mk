@@ -83,17 +83,18 @@ $(foreach c,$(CONFIGS),$(eval $(call system_test,$(c))))
 TEST_PROGRAMS += build/test/system-functional build/test/system-nano build/test/system-tiny
 
 # ---- checks that are commands
-CHECKS := generated results proof plan main-job waves lint synth-nano results-py synth-py setup
+CHECKS := generated results proof plan main-job gemm-bench waves lint synth-nano results-py synth-py setup
 CHECK_proof := python3 scripts/proof.py
 CHECK_plan := python3 scripts/check_plan.py
 CHECK_generated := python3 scripts/gen_isa.py --check
 CHECK_results := python3 scripts/results.py check
 CHECK_lint := scripts/lint.sh
 CHECK_main-job := build/tiny/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 300
+CHECK_gemm-bench := build/tiny/gemm_bench --bars --no-square --draw log --shapes 12
 CHECK_synth-nano := python3 synth/synth.py --config nano --jobs 2 --no-results
 CHECK_waves := scripts/wave.sh --check build/nano-trace/wave_demo build/wave/demo.fst
 CHECK_results-py := python3 scripts/results_test.py
 CHECK_synth-py := python3 synth/synth_test.py
 CHECK_setup := scripts/setup.sh --check sim synth wave
 
-all-tests: $(TEST_PROGRAMS) build/tiny/digits build/host/train build/nano-trace/wave_demo build/tiny/bench
+all-tests: $(TEST_PROGRAMS) build/tiny/digits build/host/train build/nano-trace/wave_demo build/tiny/bench build/tiny/gemm_bench

@@ -78,10 +78,12 @@ module dither_core #(
   localparam int unsigned Dma    = 32'(dither_pkg::QueueDma0);  // and the next
 
   // Sequencers and engines
-  logic [Queues-1:0]     instr_valid, instr_ready, done, err, busy, stall;
+  logic [Queues-1:0]     instr_valid, instr_ready, done, err;
+  logic [Queues-1:0]     busy /*verilator public_flat_rd*/, stall /*verilator public_flat_rd*/;
   logic                  v_done, v_busy, s_done, s_busy;
   logic [512*Queues-1:0] instr;
-  logic [8*Queues-1:0]   err_cause, work;
+  logic [8*Queues-1:0]   err_cause;
+  logic [8*Queues-1:0]   work /*verilator public_flat_rd*/;  // simulations time the array's columns
   logic [48*Queues-1:0]  err_addr;
   logic [31:0]           watchdog;
   logic [3:0]            conflicts;

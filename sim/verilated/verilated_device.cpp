@@ -98,6 +98,8 @@ class Core final : public VerilatedDevice {
 
   std::string_view name() const override { return "rtl"; }
   std::uint64_t cycles() const override { return cycles_; }
+  const ArrayActivity& Activity() const override { return activity_; }
+  void ClearActivity() override { activity_ = {}; }
   std::uint64_t retired() const override { return retired_; }
   void OnRetire(RetireHook hook) override { hook_ = std::move(hook); }
   std::vector<std::string> AxiViolations() const override { return axi_->violations(); }
@@ -272,6 +274,7 @@ class Core final : public VerilatedDevice {
   }
   void Finish() {
     axi_->Sample();
+    Watch();
     const std::uint32_t retire = dut_->retire_valid_o;
     std::array<std::uint32_t, isa::kNumQueues> index;
     if (retire) std::memcpy(index.data(), &dut_->retire_index_o, sizeof index);
@@ -282,6 +285,17 @@ class Core final : public VerilatedDevice {
     for (std::uint32_t q = 0; retire >> q; ++q) {
       if (retire >> q & 1) Retire(static_cast<isa::Queue>(q), index[q]);
     }
+  }
+  // The tensor engine is queue 0: lowest bit of `busy`, lowest byte of `work`.
+  void Watch() {
+    const auto* root = dut_->rootp;
+    if (!(root->dither_core__DOT__busy & 1)) return;
+    if (activity_.first_busy == 0) activity_.first_busy = cycles_;
+    activity_.last_busy = cycles_;
+    activity_.stalls += root->dither_core__DOT__stall & 1;
+    if (!(root->dither_core__DOT__work & 0xff)) return;
+    if (activity_.columns++ == 0) activity_.first_column = cycles_;
+    activity_.last_column = cycles_;
   }
   void Step() {
     Settle();
@@ -522,6 +536,7 @@ class Core final : public VerilatedDevice {
   std::array<std::uint32_t*, isa::kPsumBanks> psum_{};
   std::array<Ring, isa::kNumQueues> rings_;
   std::uint64_t cycles_ = 0, retired_ = 0;
+  ArrayActivity activity_;
   NonfiniteRegisters nonfinite_;  // as the model counts
   std::uint32_t stopped_ = 0;     // queues
   RetireHook hook_;

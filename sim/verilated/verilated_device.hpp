@@ -41,8 +41,19 @@ class Mismatch : public DeviceError {
   using DeviceError::DeviceError;
 };
 
+// When the tensor engine worked, in clock cycles since construction.
+struct ArrayActivity {
+  std::uint64_t first_busy = 0, last_busy = 0;      // an instruction inside: first tile in to last sum written
+  std::uint64_t first_column = 0, last_column = 0;  // a moving column issued: first to last product
+  std::uint64_t columns = 0, stalls = 0;            // columns issued; cycles lost to SBUF
+  std::uint64_t span() const { return columns ? last_column - first_column + 1 : 0; }
+  std::uint64_t busy_span() const { return columns ? last_busy - first_busy + 1 : 0; }
+};
+
 class VerilatedDevice : public Device {
  public:
+  virtual const ArrayActivity& Activity() const = 0;
+  virtual void ClearActivity() = 0;
   virtual std::uint64_t cycles() const = 0;  // clock cycles since construction
   virtual void SetMemoryBehaviour(const MemoryBehaviour& behaviour) = 0;
   // Compares every SBUF and PSUM word, all of DRAM, every rounder state and NONFINITE; throws Mismatch. Returns how many
