@@ -12,7 +12,7 @@
 // Model   sim/model/column_sum.hpp (AddGroup)      Test  tb/tensor/pe_array_test.cpp
 `default_nettype none
 module dot_group #(
-  parameter  int unsigned D     = 16,  // a power of two, 2..32
+  parameter  int unsigned D     = 16,  // a power of two, 1..32
   parameter  int unsigned Frac  = 12,  // bits kept below a product's last bit, at most 12
   parameter  logic [5:0]  Cuts  = array_pkg::Cuts,
   localparam int unsigned Late  = array_pkg::LateCycles(Cuts),
@@ -34,8 +34,8 @@ module dot_group #(
 );
   localparam int unsigned MagW = 16 + Frac;
 
-  if (D < 2 || D > 32 || (D & (D - 1)) != 0 || Frac > 12) begin : gen_bad_size
-    $error("dot_group: D must be a power of two from 2 to 32, Frac at most 12");
+  if (D > 32 || (D & (D - 1)) != 0 || Frac > 12) begin : gen_bad_size
+    $error("dot_group: D must be a power of two up to 32, Frac at most 12");
   end
 
   logic [D*5-1:0] shift;

@@ -15,7 +15,7 @@
 // Model   sim/model/column_sum.hpp (AddGroup)      Test  tb/tensor/pe_array_test.cpp
 `default_nettype none
 module dot_pe #(
-  parameter  int unsigned D     = 16,  // pairs per PE: a power of two, 2..32
+  parameter  int unsigned D     = 16,  // pairs per PE: a power of two, 1..32
   parameter  int unsigned Frac  = 12,  // bits kept below a product's last bit, at most 12
   parameter  int unsigned SumW  = 33,  // bits of the partial sum: 17 + Frac + log2(rows of the column)
   parameter  logic [5:0]  Cuts  = array_pkg::Cuts,
