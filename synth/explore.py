@@ -49,7 +49,7 @@ def points():
     table[name] = {'group': group, 'top': 'pe_tile', 'pe': 'dot_pe', 'macs': d * g, 'd': d, 'g': g,
                    'frac': frac, 'cuts': cuts,
                    'set': {'ColGroups': 1, 'D': d, 'G': g, 'Frac': frac,
-                           'SumW': 17 + frac + (ROWS - 1).bit_length(), 'Cuts': f"6'd{cuts}"}}
+                           'SumW': 17 + frac + (ROWS - 1).bit_length(), 'Cuts': f"7'd{cuts}"}}
 
   table['fma'] = {'group': 'chain', 'top': 'explore_fma', 'pe': 'explore_fma', 'macs': 1, 'd': 1, 'g': 1,
                   'frac': None, 'cuts': None, 'set': {}}

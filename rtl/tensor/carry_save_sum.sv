@@ -10,7 +10,8 @@ module carry_save_sum #(
   parameter int unsigned W       = 8,
   parameter int unsigned O       = W + $clog2(N) + 1,
   parameter bit          CutTree = 1'b0,
-  parameter bit          CutAdd  = 1'b0
+  parameter bit          CutAdd  = 1'b0,
+  parameter bit          Fast    = array_pkg::Fast
 ) (
   input  logic           clk_i,
   input  logic [N*W-1:0] rows_i,
@@ -29,7 +30,7 @@ module carry_save_sum #(
     assign rows[O*i +: O] = O'(rows_i[W*i +: W]);
   end
   assign rows[O*N +: O] = O'(ones_i[0]);
-  carry_save_level #(.N(N + 1), .W(O), .CutAt(CutTree ? (N + 2) / 3 : 0), .CutAdd(CutAdd)) u_level (
+  carry_save_level #(.N(N + 1), .W(O), .CutAt(CutTree ? (N + 2) / 3 : 0), .CutAdd(CutAdd), .Fast(Fast)) u_level (
     .clk_i, .rows_i (rows), .ones_i (ones), .sum_o
   );
 endmodule

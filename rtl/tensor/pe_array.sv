@@ -15,7 +15,7 @@ module pe_array #(
   parameter  int unsigned D         = array_pkg::DotWidth(Rows),    // rows per PE
   parameter  int unsigned G         = array_pkg::GroupCols(Cols),   // columns that share a broadcast
   parameter  int unsigned Frac      = array_pkg::Frac,
-  parameter  logic [5:0]  Cuts      = array_pkg::Cuts,
+  parameter  logic [6:0]  Cuts      = array_pkg::Cuts,
   localparam int unsigned OperandW  = array_pkg::OperandW
 ) (
   input  logic                     clk_i,

@@ -11,7 +11,7 @@ module pe_tile #(
   parameter  int unsigned G         = 8,   // columns that share a broadcast
   parameter  int unsigned Frac      = array_pkg::Frac,
   parameter  int unsigned SumW      = 33,
-  parameter  logic [5:0]  Cuts      = array_pkg::Cuts,
+  parameter  logic [6:0]  Cuts      = array_pkg::Cuts,
   localparam int unsigned Cols      = ColGroups * G,
   localparam int unsigned Early     = array_pkg::EarlyCycles(Cuts),
   localparam int unsigned Steps     = Early + array_pkg::LateCycles(Cuts) + array_pkg::MergeCycles(Cuts)
