@@ -35,7 +35,7 @@ module dot_pe #(
 ) (
   input  logic             clk_i,
   input  logic             we_shift_i,  // exponents: take we_i into the shadow weights
-  input  logic             we_swap_i,   // exponents: shadow weights (as after this cycle) become active
+  input  logic             we_swap_i,   // exponents: shadow weights (as before this cycle) become active
   input  logic             wm_shift_i,  // significands: the same, Early cycles later
   input  logic             wm_swap_i,
   input  logic [D*8-1:0]   we_i,        // exponents
@@ -70,9 +70,9 @@ module dot_pe #(
   logic [D-1:0]   ws_shadow_q, ws_q;
   always_ff @(posedge clk_i) begin
     if (we_shift_i) {ws_shadow_q, we_shadow_q} <= {ws_i, we_i};
-    if (we_swap_i)  {ws_q, we_q} <= we_shift_i ? {ws_i, we_i} : {ws_shadow_q, we_shadow_q};
+    if (we_swap_i)  {ws_q, we_q} <= {ws_shadow_q, we_shadow_q};
     if (wm_shift_i) wm_shadow_q <= wm_i;
-    if (wm_swap_i)  wm_q <= wm_shift_i ? wm_i : wm_shadow_q;
+    if (wm_swap_i)  wm_q <= wm_shadow_q;
   end
   assign we_o = we_shadow_q;
   assign ws_o = ws_shadow_q;
