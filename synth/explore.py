@@ -132,7 +132,8 @@ class Explorer(synth.Flow):
 
   def deps(self, point):
     files = self.sources(point) + sorted(self.rtl.glob('*/*.svh'))
-    return {str(p.relative_to(ROOT)): synth.sha(p.read_bytes()) for p in files}
+    # Comments make no difference.
+    return {str(p.relative_to(ROOT)): synth.sha(re.sub(r'\s*//.*', '', p.read_text(encoding='utf-8'))) for p in files}
 
   def key(self, point, variant=''):
     what = {k: point[k] for k in ('top', 'pe', 'macs', 'set')}
@@ -437,11 +438,11 @@ def draw():
   plots += ['"peers.dat" using 1:2 with points pt 4 ps 0.8 lc rgb "#555555" title "peers (plain mapping)"',
             '"peers.dat" using 1:2:3 with labels left offset 0.6,-0.5 font ",9" tc rgb "#555555" notitle']
   (work / 'pareto.gp').write_text(
-      f'set terminal svg size 900,600 font "sans,12" background "white"\nset output "{PICTURE}"\nset logscale xy\n'
+      f'set terminal svg size 900,600 noenhanced font "sans,12" background "white"\nset output "{PICTURE}"\nset logscale xy\n'
       'set xrange [900:14000]\nset yrange [0.6:12]\nset xtics (1000,1500,2000,3000,5000,8000)\n'
       'set ytics (0.75,1,1.5,2,3,5,8)\nset grid\n'
       f'set xlabel "area per MAC, um2 ({label})"\nset ylabel "longest path, ns (ideal wires)"\n'
-      'set key bottom right\nset arrow from 1091, graph 0 to 1091, graph 1 nohead dt 2 lc rgb "#999999"\n'
+      'set key top left\nset arrow from 1091, graph 0 to 1091, graph 1 nohead dt 2 lc rgb "#999999"\n'
       'set arrow from graph 0, first 0.75 to graph 1, first 0.75 nohead dt 2 lc rgb "#999999"\n'
       'plot ' + ', \\\n  '.join(plots) + '\n')
   PICTURE.parent.mkdir(exist_ok=True)

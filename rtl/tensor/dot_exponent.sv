@@ -1,6 +1,6 @@
 // Exponents of a dot product: the largest one, how far each product shifts to it, signs, infinities.
 //
-//   x, w --(add)--[CutExp]--(maximum: half the tree)--[CutMax]--(rest of it)--[CutLast]--(last level; largest - own)--[reg]--> shift
+//   x, w --(add)--[CutExp]--(maximum)--[CutMax]--(maximum)--[CutLast]--(last level, distances)--[reg]--> shift
 //
 // Timing  1 + CutExp + CutMax + CutLast cycles.
 // Model   sim/model/column_sum.hpp (AddGroup)      Test  tb/tensor/pe_array_test.cpp

@@ -39,7 +39,7 @@ module dot_group #(
     $error("dot_group: D must be a power of two up to 32, Frac at most 12");
   end
 
-  if (Cuts[array_pkg::CutProd] && !Cuts[array_pkg::CutExp] && !Cuts[array_pkg::CutMax] && !Cuts[array_pkg::CutLast]) begin : gen_bad_cuts
+  if (array_pkg::EarlyCycles(Cuts) == 0) begin : gen_bad_cuts
     $error("dot_group: CutProd goes with CutExp, CutMax or CutLast");
   end
 
