@@ -220,7 +220,7 @@ class Explorer(synth.Flow):
             ' end\nendmodule\n')
         if not self.special['gate']:
           script = ['read_liberty -lib -ignore_miss_func cells.lib'] + script
-        script += ['extract_fa', 'techmap -map adder.v -map +/techmap.v', 'opt_clean']
+        script += ['extract_fa -fa', 'techmap -map adder.v', 'techmap', 'opt_clean']
       script += [f'hierarchy -top {point["top"]}']
     elif variant in ('sized', 'delay'):
       unit = {'pf': 1e3, 'ff': 1.0}[self.library['cap_unit'][1]]
