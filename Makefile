@@ -17,6 +17,7 @@ IMAGE   ?=
 DATASET ?= auto
 LIB     ?=
 BLOCKS  ?= all
+POINTS  ?= main
 JOBS    ?= $(shell nproc)
 FILTER  ?=
 SIM_ARGS ?=
@@ -45,14 +46,14 @@ ROWS_full := 128
 BUILD = $(MAKE) $(if $(findstring j,$(filter -j%,$(MAKEFLAGS))$(findstring jobserver,$(MAKEFLAGS))),,-j$(JOBS) --output-sync=target)
 
 # -------------------------------------------------------------------------------------------- verbs
-.PHONY: help deps sim test regress wave lint synth bench bench-gemm format clean gen all-tests
+.PHONY: help deps sim test regress wave lint synth explore bench bench-gemm format clean gen all-tests
 help: ## list the verbs and options
 	@echo 'Dither: make VERB [OPTION=value ...]'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
 	@echo 'Options (with defaults): CONFIG=$(CONFIG) ($(CONFIGS)), SEED=$(SEED), TRACE=$(TRACE) (1: waves), THREADS=$(THREADS),'
 	@echo '  sim: BACKEND=$(BACKEND) (rtl functional), IMAGES=$(IMAGES), IMAGE=file.pgm, DATASET=$(DATASET) (auto mnist digits fashion)'
 	@echo '  bench-gemm: SHAPES=$(SHAPES), DRAW=$(DRAW) (mixed uniform log)'
-	@echo '  synth: LIB=liberty file, BLOCKS=$(BLOCKS)      test: FILTER=Catch2 test specification      JOBS=$(JOBS)'
+	@echo '  synth, explore: LIB=liberty file, BLOCKS=$(BLOCKS), POINTS=$(POINTS)      test: FILTER=Catch2 test specification      JOBS=$(JOBS)'
 
 deps: ## install what is missing (Debian packages, pictures)
 	@DATASET=$(DATASET) scripts/setup.sh sim synth wave proof
@@ -95,6 +96,10 @@ lint: ## Verilator -Wall on every configuration, yosys reads every file, house r
 synth: ## yosys and OpenSTA: area, timing, memory bits by block (CONFIG=nano is quick)
 	@scripts/setup.sh --no-data synth
 	@python3 synth/synth.py --config $(CONFIG) --blocks $(BLOCKS) $(if $(LIB),--lib $(LIB)) --jobs $(JOBS)
+
+explore: ## the PE array's design points: area, path, accuracy, table and picture (LIB=, POINTS=)
+	@scripts/setup.sh --no-data synth docs
+	@python3 synth/explore.py --points $(POINTS) $(if $(LIB),--lib $(LIB))
 
 bench: ## measure the figures of docs/results.md and say which moved
 	@scripts/setup.sh sim synth

@@ -15,7 +15,7 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-RTL = ["array_pkg", "dot_pe", "dot_group", "dot_exponent", "carry_save_sum", "carry_save_level"]
+RTL = ["array_pkg", "dot_pe", "dot_group", "dot_exponent", "exponent_cut", "carry_save_sum", "carry_save_level"]
 SETTINGS = {"D": 4, "SumW": 32}  # of the mutated PE; tb/proof/mutant_bench.cpp and mutant_miter.sv know them too
 
 

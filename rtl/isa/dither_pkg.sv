@@ -153,7 +153,7 @@ package dither_pkg;
     logic space_0;  // 75: Space of source 0
     logic space_d;  // 74: Space of the destination
     logic reuse;  // 73: matmul: keep the stationary tile of the instruction before
-    logic acc;  // 72: matmul: 1 adds to PSUM, 0 overwrites
+    logic acc;  // 72: matmul, transpose: 1 adds to PSUM, 0 overwrites
     logic [7:0] func;  // 64: TransposeFunc, VecFunc, RedFunc or ActFunc
     logic rsv1;  // 63: reserved, zero
     logic sat;  // 62: 1: overflow saturates; 0: IEEE overflow

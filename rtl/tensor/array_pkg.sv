@@ -12,7 +12,12 @@ package array_pkg;
   localparam int unsigned CutTree  = 3;  // in the middle of the carry-save tree
   localparam int unsigned CutAdd   = 4;  // before the carry-propagate adder of the dot product
   localparam int unsigned CutMerge = 5;  // in the merge with the sum from the north
-  localparam logic [5:0]  Cuts     = 6'b010010;
+  localparam int unsigned CutLast  = 6;  // before the last level of the exponents' maximum tree; goes with CutMax
+  // None: the smallest area, and not the longest path of the core as it is (docs/exploration.md).
+  localparam logic [6:0]  Cuts     = 7'b0000000;
+
+  // 1: adders and comparisons of a PE with logarithmic carries instead of rippling ones: faster, larger.
+  localparam bit          Fast     = 1'b0;
 
   // Rows that one PE fuses. The sum is defined by it: sim/model/column_sum.hpp, DotWidth.
   function automatic int unsigned DotWidth(input int unsigned rows);
@@ -20,24 +25,57 @@ package array_pkg;
   endfunction
   // Columns that share a broadcast of the moving operand.
   function automatic int unsigned GroupCols(input int unsigned cols);
-    GroupCols = cols < 8 ? cols : 8;
+    GroupCols = cols < 16 ? cols : 16;
   endfunction
 
-  // Cycles of a PE: exponents, then significands, then the merge with the north.
-  function automatic int unsigned EarlyCycles(input logic [5:0] cuts);
-    EarlyCycles = 1 + 32'(cuts[CutExp]) + 32'(cuts[CutMax]);
+  // Cycles of a PE: exponents, then significands, then the merge with the north. With CutProd the products are
+  // formed while the last exponent step runs, so that shift amounts need not wait; it goes with CutExp or CutMax.
+  function automatic int unsigned EarlyCycles(input logic [6:0] cuts);
+    EarlyCycles = 1 + 32'(cuts[CutExp]) + 32'(cuts[CutMax]) + 32'(cuts[CutLast]) - 32'(cuts[CutProd]);
   endfunction
-  function automatic int unsigned LateCycles(input logic [5:0] cuts);
+  function automatic int unsigned LateCycles(input logic [6:0] cuts);
     LateCycles = 1 + 32'(cuts[CutProd]) + 32'(cuts[CutTree]) + 32'(cuts[CutAdd]);
   endfunction
-  function automatic int unsigned MergeCycles(input logic [5:0] cuts);
+  function automatic int unsigned MergeCycles(input logic [6:0] cuts);
     MergeCycles = 1 + 32'(cuts[CutMerge]);
   endfunction
 
   // Cycles from a moving column at the array's port to its sums at the feet.
   function automatic int unsigned Latency(input int unsigned rows, input int unsigned cols,
                                           input int unsigned d, input int unsigned g,
-                                          input logic [5:0] cuts);
+                                          input logic [6:0] cuts);
     Latency = rows / d * MergeCycles(cuts) + cols / g + EarlyCycles(cuts) + LateCycles(cuts);
+  endfunction
+
+  // a + b + c with carries by a prefix tree (Sklansky); what is not used of 40 bits is not built.
+  function automatic logic [39:0] PrefixAdd(input logic [39:0] a, input logic [39:0] b, input logic c);
+    logic [39:0] g, p;
+    g    = a & b;
+    p    = a ^ b;
+    g[0] = g[0] | (p[0] & c);
+    for (int unsigned l = 0; l < 6; l++) begin
+      for (int unsigned i = 0; i < 40; i++) begin
+        if (((i >> l) & 1) == 1) begin
+          g[i] = g[i] | (p[i] & g[((i >> l) << l) - 1]);
+          p[i] = p[i] & p[((i >> l) << l) - 1];
+        end
+      end
+    end
+    PrefixAdd = a ^ b ^ {g[38:0], c};
+  endfunction
+  // a > b by a tree over the bits.
+  function automatic logic Above(input logic [8:0] a, input logic [8:0] b);
+    logic [8:0] g, p;
+    g = a & ~b;
+    p = a | ~b;
+    for (int unsigned l = 0; l < 4; l++) begin
+      for (int unsigned i = 0; i < 9; i = i + (2 << l)) begin
+        if (i + (1 << l) < 9) begin
+          g[i] = g[i + (1 << l)] | (p[i + (1 << l)] & g[i]);
+          p[i] = p[i + (1 << l)] & p[i];
+        end
+      end
+    end
+    Above = g[0];
   endfunction
 endpackage

@@ -9,6 +9,7 @@ module carry_save_level #(
   parameter  int unsigned W      = 8,
   parameter  int unsigned CutAt  = 0,      // 0: no register
   parameter  bit          CutAdd = 1'b0,
+  parameter  bit          Fast   = array_pkg::Fast,
   localparam int unsigned Left   = N - N / 3,
   localparam int unsigned Ones   = N - 1  // places that carry words and the adder leave free
 ) (
@@ -34,7 +35,9 @@ module carry_save_level #(
     assign ones = ones_i;
   end
 
-  if (N == 2) begin : gen_add
+  if (N == 2 && Fast) begin : gen_prefix_add
+    assign sum_o = W'(array_pkg::PrefixAdd(40'(rows[W-1:0]), 40'(rows[2*W-1:W]), ones[0]));
+  end else if (N == 2) begin : gen_add
     always_comb begin : add
       logic carry;
       carry = ones[0];
@@ -59,7 +62,7 @@ module carry_save_level #(
       assign next[W*(2*(N/3)+i) +: W] = rows[W*(N-N%3+i) +: W];
     end
     carry_save_level #(
-      .N(Left), .W(W), .CutAt(N <= CutAt ? 0 : CutAt), .CutAdd(CutAdd)
+      .N(Left), .W(W), .CutAt(N <= CutAt ? 0 : CutAt), .CutAdd(CutAdd), .Fast(Fast)
     ) u_next (
       .clk_i, .rows_i (next), .ones_i (ones[Ones-1:N/3]), .sum_o
     );

@@ -12,9 +12,10 @@
 // Model   sim/model/column_sum.hpp (AddGroup)      Test  tb/tensor/pe_array_test.cpp
 `default_nettype none
 module dot_group #(
-  parameter  int unsigned D     = 16,  // a power of two, 2..32
+  parameter  int unsigned D     = 16,  // a power of two, 1..32
   parameter  int unsigned Frac  = 12,  // bits kept below a product's last bit, at most 12
-  parameter  logic [5:0]  Cuts  = array_pkg::Cuts,
+  parameter  logic [6:0]  Cuts  = array_pkg::Cuts,
+  parameter  bit          Fast  = array_pkg::Fast,
   localparam int unsigned Late  = array_pkg::LateCycles(Cuts),
   localparam int unsigned SumW  = 17 + Frac + $clog2(D)
 ) (
@@ -34,15 +35,19 @@ module dot_group #(
 );
   localparam int unsigned MagW = 16 + Frac;
 
-  if (D < 2 || D > 32 || (D & (D - 1)) != 0 || Frac > 12) begin : gen_bad_size
-    $error("dot_group: D must be a power of two from 2 to 32, Frac at most 12");
+  if (D > 32 || (D & (D - 1)) != 0 || Frac > 12) begin : gen_bad_size
+    $error("dot_group: D must be a power of two up to 32, Frac at most 12");
+  end
+
+  if (array_pkg::EarlyCycles(Cuts) == 0) begin : gen_bad_cuts
+    $error("dot_group: CutProd goes with CutExp, CutMax or CutLast");
   end
 
   logic [D*5-1:0] shift;
   logic [D-1:0]   sign;
   logic [8:0]     largest;
   logic [2:0]     flags;
-  dot_exponent #(.D(D), .Cuts(Cuts)) u_exponent (
+  dot_exponent #(.D(D), .Cuts(Cuts), .Fast(Fast)) u_exponent (
     .clk_i,
     .xe_i,
     .xnz_i,
@@ -81,27 +86,21 @@ module dot_group #(
       product[i] = s2[i] ^ c2[i] ^ carry;
       carry = (s2[i] & c2[i]) | (carry & (s2[i] ^ c2[i]));
     end
+    if (Fast) product = 16'(array_pkg::PrefixAdd(40'(s2), 40'(c2), 1'b0));
   endfunction
   logic [D*16-1:0] prod, prod_1;
-  logic [D*5-1:0]  shift_1;
-  logic [D-1:0]    sign_1;
   always_comb begin
     for (int unsigned i = 0; i < D; i++) begin
       prod[16*i +: 16] = product(xm_i[8*i +: 8], xt_i[10*i +: 10], wm_i[8*i +: 8]);
     end
   end
   if (Cuts[array_pkg::CutProd]) begin : gen_cut_prod
+    // In the step in which dot_exponent finds the distances.
     logic [D*16-1:0] prod_q;
-    logic [D*5-1:0]  shift_q;
-    logic [D-1:0]    sign_q;
-    always_ff @(posedge clk_i) begin
-      prod_q  <= prod;
-      shift_q <= shift;
-      sign_q  <= sign;
-    end
-    assign {prod_1, shift_1, sign_1} = {prod_q, shift_q, sign_q};
+    always_ff @(posedge clk_i) prod_q <= prod;
+    assign prod_1 = prod_q;
   end else begin : gen_no_cut_prod
-    assign {prod_1, shift_1, sign_1} = {prod, shift, sign};
+    assign prod_1 = prod;
   end
 
   // Aligned magnitudes lose bits toward zero. Negative ones are inverted, the one that is missing comes as a row's
@@ -121,31 +120,33 @@ module dot_group #(
   always_comb begin : align
     logic [MagW-1:0] mag;
     for (int unsigned i = 0; i < D; i++) begin
-      mag = aligned(prod_1[16*i +: 16], shift_1[5*i +: 5]);
-      rows[RowW*i +: RowW] = {!sign_1[i], mag ^ {MagW{sign_1[i]}}};
+      mag = aligned(prod_1[16*i +: 16], shift[5*i +: 5]);
+      rows[RowW*i +: RowW] = {!sign[i], mag ^ {MagW{sign[i]}}};
     end
   end
   logic [SumW-1:0] raw, sum_q;
   carry_save_sum #(
-    .N(D), .W(RowW), .O(SumW), .CutTree(Cuts[array_pkg::CutTree]), .CutAdd(Cuts[array_pkg::CutAdd])
+    .N(D), .W(RowW), .O(SumW), .CutTree(Cuts[array_pkg::CutTree]), .CutAdd(Cuts[array_pkg::CutAdd]),
+    .Fast(Fast)
   ) u_sum (
-    .clk_i, .rows_i (rows), .ones_i (sign_1), .sum_o (raw)
+    .clk_i, .rows_i (rows), .ones_i (sign), .sum_o (raw)
   );
   always_ff @(posedge clk_i) sum_q <= {raw[SumW-1:MagW] - (SumW-MagW)'(D), raw[MagW-1:0]};
   assign sum_o = sum_q;
 
   // Exponent and flags wait for the sum; the exponent is wanted a cycle before it.
-  logic [11:0] wait_q [Late];
+  localparam int unsigned Wait = Late - 32'(Cuts[array_pkg::CutProd]);
+  logic [11:0] wait_q [Wait];
   always_ff @(posedge clk_i) begin
     wait_q[0] <= {flags, largest};
-    for (int unsigned k = 1; k < Late; k++) wait_q[k] <= wait_q[k-1];
+    for (int unsigned k = 1; k < Wait; k++) wait_q[k] <= wait_q[k-1];
   end
-  if (Late == 1) begin : gen_now
+  if (Wait == 1) begin : gen_now
     assign exp_o = largest;
   end else begin : gen_later
-    assign exp_o = wait_q[Late-2][8:0];
+    assign exp_o = wait_q[Wait-2][8:0];
   end
   logic unused_exp;
-  assign unused_exp = ^wait_q[Late-1][8:0];
-  assign flags_o    = wait_q[Late-1][11:9];
+  assign unused_exp = ^wait_q[Wait-1][8:0];
+  assign flags_o    = wait_q[Wait-1][11:9];
 endmodule

@@ -7,7 +7,7 @@
 module dot_group_model #(
   parameter  int unsigned D     = 16,
   parameter  int unsigned Frac  = 12,
-  parameter  logic [5:0]  Cuts  = array_pkg::Cuts,
+  parameter  logic [6:0]  Cuts  = array_pkg::Cuts,
   localparam int unsigned Early = array_pkg::EarlyCycles(Cuts),
   localparam int unsigned Late  = array_pkg::LateCycles(Cuts),
   localparam int unsigned SumW  = 17 + Frac + $clog2(D)

@@ -15,16 +15,18 @@
 // Model   sim/model/column_sum.hpp (AddGroup)      Test  tb/tensor/pe_array_test.cpp
 `default_nettype none
 module dot_pe #(
-  parameter  int unsigned D     = 16,  // pairs per PE: a power of two, 2..32
+  parameter  int unsigned D     = 16,  // pairs per PE: a power of two, 1..32
   parameter  int unsigned Frac  = 12,  // bits kept below a product's last bit, at most 12
   parameter  int unsigned SumW  = 33,  // bits of the partial sum: 17 + Frac + log2(rows of the column)
-  parameter  logic [5:0]  Cuts  = array_pkg::Cuts,
+  parameter  logic [6:0]  Cuts  = array_pkg::Cuts,
   // 1: the merge's registers hold in bubbles, which saves a simulator the work; 0: they follow the operands, which hold
   // themselves, and save the area of an enable. Results are the same.
 `ifdef YOSYS
   parameter  bit          Hold  = 1'b0,
+  parameter  bit          Fast  = array_pkg::Fast,
 `else
   parameter  bit          Hold  = 1'b1,
+  parameter  bit          Fast  = 1'b0,
 `endif
   localparam int unsigned Early = array_pkg::EarlyCycles(Cuts),
   localparam int unsigned Late  = array_pkg::LateCycles(Cuts),
@@ -33,7 +35,7 @@ module dot_pe #(
 ) (
   input  logic             clk_i,
   input  logic             we_shift_i,  // exponents: take we_i into the shadow weights
-  input  logic             we_swap_i,   // exponents: shadow weights (as after this cycle) become active
+  input  logic             we_swap_i,   // exponents: shadow weights (as before this cycle) become active
   input  logic             wm_shift_i,  // significands: the same, Early cycles later
   input  logic             wm_swap_i,
   input  logic [D*8-1:0]   we_i,        // exponents
@@ -68,9 +70,9 @@ module dot_pe #(
   logic [D-1:0]   ws_shadow_q, ws_q;
   always_ff @(posedge clk_i) begin
     if (we_shift_i) {ws_shadow_q, we_shadow_q} <= {ws_i, we_i};
-    if (we_swap_i)  {ws_q, we_q} <= we_shift_i ? {ws_i, we_i} : {ws_shadow_q, we_shadow_q};
+    if (we_swap_i)  {ws_q, we_q} <= {ws_shadow_q, we_shadow_q};
     if (wm_shift_i) wm_shadow_q <= wm_i;
-    if (wm_swap_i)  wm_q <= wm_shift_i ? wm_i : wm_shadow_q;
+    if (wm_swap_i)  wm_q <= wm_shadow_q;
   end
   assign we_o = we_shadow_q;
   assign ws_o = ws_shadow_q;
@@ -81,7 +83,7 @@ module dot_pe #(
   logic [GroupW-1:0] group_sum;    // step Early + Late
   logic [2:0]        group_flags;
 `ifdef YOSYS
-  dot_group #(.D(D), .Frac(Frac), .Cuts(Cuts)) u_group (
+  dot_group #(.D(D), .Frac(Frac), .Cuts(Cuts), .Fast(Fast)) u_group (
     .clk_i,
     .xe_i,
     .xnz_i,
@@ -117,13 +119,20 @@ module dot_pe #(
   // -------------------------------------------------------------------------------------------- merge
   // The one with the smaller exponent is shifted, toward minus infinity. Exponents meet a cycle ahead of the sums.
   logic       north_big, north_big_q;
-  logic [8:0] top, bottom, distance;
+  logic [8:0] top, distance;
   logic [5:0] distance_q;
   logic [8:0] exp_q [Merge];
-  assign north_big = n_exp_i > group_exp;
-  assign top       = north_big ? n_exp_i : group_exp;
-  assign bottom    = north_big ? group_exp : n_exp_i;
-  assign distance  = top - bottom;
+  if (Fast) begin : gen_two_distances
+    logic [8:0] over, under;
+    assign north_big = array_pkg::Above(n_exp_i, group_exp);
+    assign over      = 9'(array_pkg::PrefixAdd(40'(n_exp_i), {31'b0, ~group_exp}, 1'b1));
+    assign under     = 9'(array_pkg::PrefixAdd(40'(group_exp), {31'b0, ~n_exp_i}, 1'b1));
+    assign distance  = north_big ? over : under;
+  end else begin : gen_one_distance
+    assign north_big = n_exp_i > group_exp;
+    assign distance  = top - (north_big ? group_exp : n_exp_i);
+  end
+  assign top = north_big ? n_exp_i : group_exp;
   always_ff @(posedge clk_i) begin
     if (!Hold || v_i[Early+Late-1]) begin
       north_big_q <= north_big;
@@ -155,11 +164,16 @@ module dot_pe #(
     assign {kept_1, shifted_1, flags_1} = {kept, shifted, n_flags_i | group_flags};
   end
 
-  logic [SumW-1:0] sum_q;
+  logic [SumW-1:0] sum, sum_q;
   logic [2:0]      flags_q;
+  if (Fast) begin : gen_prefix_add
+    assign sum = SumW'(array_pkg::PrefixAdd(40'(kept_1), 40'(shifted_1), 1'b0));
+  end else begin : gen_add
+    assign sum = kept_1 + shifted_1;
+  end
   always_ff @(posedge clk_i) begin
     if (!Hold || v_i[Steps-1]) begin
-      sum_q   <= kept_1 + shifted_1;
+      sum_q   <= sum;
       flags_q <= flags_1;
     end
   end

@@ -15,7 +15,7 @@ module pe_array #(
   parameter  int unsigned D         = array_pkg::DotWidth(Rows),    // rows per PE
   parameter  int unsigned G         = array_pkg::GroupCols(Cols),   // columns that share a broadcast
   parameter  int unsigned Frac      = array_pkg::Frac,
-  parameter  logic [5:0]  Cuts      = array_pkg::Cuts,
+  parameter  logic [6:0]  Cuts      = array_pkg::Cuts,
   localparam int unsigned OperandW  = array_pkg::OperandW
 ) (
   input  logic                     clk_i,
@@ -67,6 +67,10 @@ module pe_array #(
     w_nan_q <= {w_nan_q[Latency-2:0], w_nan_i};
   end
 
+  // Weights enter a cycle ahead of the swap bits, so that a swap always finds the shadow weights settled.
+  logic [Latency-1:0] ws;
+  assign ws = {ws_q[Latency-2:0], w_valid_i};
+
   // NaN bits of the stationary columns: moved and swapped like weights, but at the step of the first merge.
   for (genvar c = 0; c < ColGroups; c++) begin : gen_nan_group
     logic [G-1:0] shadow_q, active_q;
@@ -95,27 +99,37 @@ module pe_array #(
     logic [D*8-1:0]  wm;
     for (genvar k = 0; k < D; k++) begin : gen_skew
       logic [8:0]  xe_q [First + 1];
-      logic [8:0]  we_q [First + 1];
       logic [7:0]  xm_q [First + Early];
-      logic [7:0]  wm_q [First + Early + 1];
       logic [17:0] xm_last_q;
       always_ff @(posedge clk_i) begin
         if (x_valid_i) {xe_q[0], xm_q[0]} <= x_i[OperandW*(D*r+k) +: OperandW];
-        if (w_valid_i) {we_q[0], wm_q[0]} <= w_i[OperandW*(D*r+k) +: OperandW];
-        for (int unsigned s = 1; s < First + 1; s++) begin
-          if (v_q[s-1])  xe_q[s] <= xe_q[s-1];
-          if (ws_q[s-1]) we_q[s] <= we_q[s-1];
-        end
+        for (int unsigned s = 1; s < First + 1; s++) if (v_q[s-1]) xe_q[s] <= xe_q[s-1];
         for (int unsigned s = 1; s < First + Early; s++) if (v_q[s-1]) xm_q[s] <= xm_q[s-1];
-        for (int unsigned s = 1; s < First + Early + 1; s++) if (ws_q[s-1]) wm_q[s] <= wm_q[s-1];
         if (v_q[First+Early-1]) begin
           xm_last_q <= {10'(xm_q[First+Early-1]) + {1'b0, xm_q[First+Early-1], 1'b0}, xm_q[First+Early-1]};
         end
       end
+      // Weights wait one register less than x.
+      logic [OperandW-1:0] w_in;
+      logic [7:0]          wm_q [First + Early];
+      assign w_in = w_i[OperandW*(D*r+k) +: OperandW];
+      always_ff @(posedge clk_i) begin
+        if (ws[0]) wm_q[0] <= w_in[7:0];
+        for (int unsigned s = 1; s < First + Early; s++) if (ws[s]) wm_q[s] <= wm_q[s-1];
+      end
+      if (First == 0) begin : gen_we_now
+        assign {we[8*D+k], we[8*k +: 8]} = w_in[16:8];
+      end else begin : gen_we_wait
+        logic [8:0] we_q [First];
+        always_ff @(posedge clk_i) begin
+          if (ws[0]) we_q[0] <= w_in[16:8];
+          for (int unsigned s = 1; s < First; s++) if (ws[s]) we_q[s] <= we_q[s-1];
+        end
+        assign {we[8*D+k], we[8*k +: 8]} = we_q[First-1];
+      end
       assign {xe[8*D+k], xe[8*k +: 8]}          = xe_q[First];
-      assign {we[8*D+k], we[8*k +: 8]}          = we_q[First];
       assign {xm[8*D+10*k +: 10], xm[8*k +: 8]} = xm_last_q;
-      assign wm[8*k +: 8]                       = wm_q[First+Early];
+      assign wm[8*k +: 8]                       = wm_q[First+Early-1];
     end
 
     for (genvar c = 0; c < ColGroups / TileCols; c++) begin : gen_col
@@ -153,7 +167,7 @@ module pe_array #(
       pe_tile #(.ColGroups(TileCols), .D(D), .G(G), .Frac(Frac), .SumW(SumW), .Cuts(Cuts)) u_tile (
         .clk_i,
         .v_i       (v_q[Step +: Early + Late + Merge + TileCols - 1]),
-        .w_shift_i (ws_q[Step +: Early + TileCols]),
+        .w_shift_i (ws[Step +: Early + TileCols]),
         .w_swap_i  (sw_q[Step +: Early + TileCols]),
         .xe_i      (xe_west),
         .xm_i      (xm_west),

@@ -11,7 +11,8 @@ module pe_tile #(
   parameter  int unsigned G         = 8,   // columns that share a broadcast
   parameter  int unsigned Frac      = array_pkg::Frac,
   parameter  int unsigned SumW      = 33,
-  parameter  logic [5:0]  Cuts      = array_pkg::Cuts,
+  parameter  logic [6:0]  Cuts      = array_pkg::Cuts,
+  parameter  bit          Fast      = array_pkg::Fast,
   localparam int unsigned Cols      = ColGroups * G,
   localparam int unsigned Early     = array_pkg::EarlyCycles(Cuts),
   localparam int unsigned Steps     = Early + array_pkg::LateCycles(Cuts) + array_pkg::MergeCycles(Cuts)
@@ -76,7 +77,7 @@ module pe_tile #(
         assign we_in = gen_group[c].gen_pe[j-1].we_east;
         assign wm_in = gen_group[c].gen_pe[j-1].wm_east;
       end
-      dot_pe #(.D(D), .Frac(Frac), .SumW(SumW), .Cuts(Cuts)) u_pe (
+      dot_pe #(.D(D), .Frac(Frac), .SumW(SumW), .Cuts(Cuts), .Fast(Fast)) u_pe (
         .clk_i,
         .we_shift_i (w_shift_i[c]),
         .we_swap_i  (w_swap_i[c]),

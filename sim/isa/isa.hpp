@@ -422,7 +422,7 @@ struct EngineInstr {
   std::uint8_t round{};  // Round of the write
   std::uint8_t sat{};  // 1: overflow saturates; 0: IEEE overflow
   std::uint8_t func{};  // TransposeFunc, VecFunc, RedFunc or ActFunc
-  std::uint8_t acc{};  // matmul: 1 adds to PSUM, 0 overwrites
+  std::uint8_t acc{};  // matmul, transpose: 1 adds to PSUM, 0 overwrites
   std::uint8_t reuse{};  // matmul: keep the stationary tile of the instruction before
   std::uint8_t space_d{};  // Space of the destination
   std::uint8_t space_0{};  // Space of source 0

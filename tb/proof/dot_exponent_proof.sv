@@ -4,8 +4,10 @@
 `default_nettype none
 module dot_exponent_proof #(
   parameter  int unsigned D     = 2,
-  parameter  logic [5:0]  Cuts  = array_pkg::Cuts,
-  localparam int unsigned Early = array_pkg::EarlyCycles(Cuts)
+  parameter  logic [6:0]  Cuts  = array_pkg::Cuts,
+  parameter  bit          Fast  = 1'b0,  // prefix adders
+  localparam int unsigned Early = 1 + 32'(Cuts[array_pkg::CutExp]) + 32'(Cuts[array_pkg::CutMax])
+                                + 32'(Cuts[array_pkg::CutLast])
 ) (
   input logic           clk_i,
   input logic [D*8-1:0] xe_i,
@@ -22,7 +24,7 @@ module dot_exponent_proof #(
   logic [D-1:0]   sign;
   logic [8:0]     largest;
   logic [2:0]     flags;
-  dot_exponent #(.D(D), .Cuts(Cuts)) u_exponent (
+  dot_exponent #(.D(D), .Cuts(Cuts), .Fast(Fast)) u_exponent (
     .clk_i, .xe_i, .xnz_i (xnz), .xinf_i (xinf), .xs_i, .we_i, .ws_i,
     .shift_o (shift), .sign_o (sign), .largest_o (largest), .flags_o (flags)
   );

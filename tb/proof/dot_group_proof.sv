@@ -8,7 +8,8 @@ module dot_group_proof #(
   parameter  int unsigned D     = 2,
   parameter  int unsigned Frac  = array_pkg::Frac,
   parameter  int unsigned Set   = 0,  // 0 int8, 1 fp8 (either), 2 bf16
-  parameter  logic [5:0]  Cuts  = array_pkg::Cuts,
+  parameter  logic [6:0]  Cuts  = array_pkg::Cuts,
+  parameter  bit          Fast  = 1'b0,  // prefix adders
   localparam int unsigned Early = array_pkg::EarlyCycles(Cuts),
   localparam int unsigned Late  = array_pkg::LateCycles(Cuts),
   localparam int unsigned SumW  = 17 + Frac + $clog2(D)
@@ -67,7 +68,7 @@ module dot_group_proof #(
   logic [8:0]      exp, model_exp;
   logic [SumW-1:0] sum, model_sum;
   logic [2:0]      flags, model_flags;
-  dot_group #(.D(D), .Frac(Frac), .Cuts(Cuts)) u_group (
+  dot_group #(.D(D), .Frac(Frac), .Cuts(Cuts), .Fast(Fast)) u_group (
     .clk_i, .xe_i (xe), .xnz_i (xnz), .xinf_i (xinf), .xs_i (xs), .xm_i (xm_q[Early-1]), .xt_i (xt),
     .we_i (we), .ws_i (ws), .wm_i (wm_q[Early-1]), .exp_o (exp), .sum_o (sum), .flags_o (flags)
   );

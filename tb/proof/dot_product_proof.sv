@@ -3,7 +3,8 @@
 // `product` is dot_group's first product, connected behind its back (array.toml). SigBits = 4 is fp8.
 `default_nettype none
 module dot_product_proof #(
-  parameter int unsigned SigBits = 8  // significant bits of an operand, left-justified
+  parameter int unsigned SigBits = 8,    // significant bits of an operand, left-justified
+  parameter bit          Fast    = 1'b0  // prefix adders
 ) (
   input logic       clk_i,
   input logic [7:0] x_raw_i,
@@ -14,7 +15,7 @@ module dot_product_proof #(
   assign x = x_raw_i & Mask;
   assign w = w_raw_i & Mask;
 
-  dot_group #(.D(2)) u_group (
+  dot_group #(.D(2), .Fast(Fast)) u_group (
     .clk_i,
     .xe_i (16'h8080), .xnz_i (2'b11), .xinf_i (2'b00), .xs_i (2'b00), .we_i (16'h8080), .ws_i (2'b00),
     .xm_i ({8'b0, x}), .xt_i ({10'b0, 10'(x) + 10'(x) + 10'(x)}), .wm_i ({8'b0, w}),

@@ -17,7 +17,7 @@ namespace {
 
 using dither::model::ColumnSum;
 
-constexpr int kD = 4, kSumW = 32, kEarly = 2, kLate = 2, kSteps = 5;
+constexpr int kD = 4, kSumW = 32, kEarly = 1, kLate = 1, kSteps = 3;
 
 // One dot product and what it meets: everything is drawn once and used by every mutant.
 struct Vector {
@@ -65,9 +65,9 @@ std::vector<Vector> MakeVectors(int cycles, std::uint64_t seed) {
       v.x[i] = RandomOperand(rng, kind, centre);
       v.w[i] = RandomOperand(rng, w_kind, centre);
     }
-    // The first two cycles load weights; after them nothing is unknown.
-    v.shift = t < 2 || rng() % 3 != 0;
-    v.swap = t < 2 || rng() % 2 != 0;
+    // The first cycles load weights; after them nothing is unknown.
+    v.shift = t < 3 || rng() % 3 != 0;
+    v.swap = t < 3 || rng() % 2 != 0;
     std::memcpy(v.w_out, shadow, sizeof shadow);
     ColumnSum plain;
     plain.AddGroup(v.x, active, kD);
@@ -85,8 +85,8 @@ std::vector<Vector> MakeVectors(int cycles, std::uint64_t seed) {
     v.s_exp = static_cast<std::uint16_t>(sum.exp);
     v.s_sum = static_cast<std::uint32_t>(sum.sum);
     v.s_flags = static_cast<std::uint8_t>(sum.flags.nan << 2 | sum.flags.pos_inf << 1 | sum.flags.neg_inf) | v.n_flags;
-    v.checked = t >= 2;
-    if (v.swap) std::memcpy(active, v.shift ? v.w : shadow, sizeof active);
+    v.checked = t >= 3;
+    if (v.swap) std::memcpy(active, shadow, sizeof active);  // as it was before this cycle
     if (v.shift) std::memcpy(shadow, v.w, sizeof shadow);
   }
   return vectors;

@@ -24,24 +24,22 @@ module mutant_miter #(
     legal = {raw[16], e, m};
   endfunction
 
-  logic [D*8-1:0]  xe, we, xm, wm, xm1_q, wm1_q, xm2_q, wm2_q;
+  logic [D*8-1:0]  xe, we, xm, wm, xm_q, wm_q;
   logic [D-1:0]    xs, ws, xnz, xinf;
   logic [D*10-1:0] xt;
-  logic [1:0]      shift_q, swap_q;
+  logic            shift_q, swap_q;
   for (genvar i = 0; i < D; i++) begin : gen_operand
     logic [9:0] m;
     assign {xs[i], xe[8*i +: 8], xm[8*i +: 8]} = legal(x_raw_i[17*i +: 17]);
     assign {ws[i], we[8*i +: 8], wm[8*i +: 8]} = legal(w_raw_i[17*i +: 17]);
     assign xnz[i]  = xe[8*i +: 8] != 8'd0;
     assign xinf[i] = xe[8*i +: 8] == 8'd255;
-    assign m = 10'(xm2_q[8*i +: 8]);
+    assign m = 10'(xm_q[8*i +: 8]);
     assign xt[10*i +: 10] = m + m + m;
   end
   always_ff @(posedge clk_i) begin
-    {xm2_q, xm1_q} <= {xm1_q, xm};
-    {wm2_q, wm1_q} <= {wm1_q, wm};
-    shift_q <= {shift_q[0], shift_i};
-    swap_q  <= {swap_q[0], swap_i};
+    // Significands are a cycle behind.
+    {xm_q, wm_q, shift_q, swap_q} <= {xm, wm, shift_i, swap_i};
   end
 
   // Entry 0 is the PE without fault.
@@ -52,10 +50,10 @@ module mutant_miter #(
   for (genvar k = 0; k < 2; k++) begin : gen_pe
     mutant_pe u_pe (
       .clk_i, .mutsel (k == 0 ? MUTANT_WIDTH'd0 : MUTANT_WIDTH'dMUTANT), .v_i ('1),
-      .we_shift_i (shift_i), .we_swap_i (swap_i), .wm_shift_i (shift_q[1]), .wm_swap_i (swap_q[1]),
-      .we_i (we), .ws_i (ws), .wm_i (wm2_q),
+      .we_shift_i (shift_i), .we_swap_i (swap_i), .wm_shift_i (shift_q), .wm_swap_i (swap_q),
+      .we_i (we), .ws_i (ws), .wm_i (wm_q),
       .we_o (weights[D*17*k+D*9 +: D*8]), .ws_o (weights[D*17*k+D*8 +: D]), .wm_o (weights[D*17*k +: D*8]),
-      .xe_i (xe), .xnz_i (xnz), .xinf_i (xinf), .xs_i (xs), .xm_i (xm2_q), .xt_i (xt),
+      .xe_i (xe), .xnz_i (xnz), .xinf_i (xinf), .xs_i (xs), .xm_i (xm_q), .xt_i (xt),
       .n_exp_i, .n_sum_i, .n_flags_i,
       .s_exp_o (exp[9*k +: 9]), .s_sum_o (sum[SumW*k +: SumW]), .s_flags_o (flags[3*k +: 3])
     );

@@ -21,8 +21,8 @@ constexpr int PeWidth(int rows) {
 
 // array_pkg: cycles from a moving column at the port to its sums, for the cuts that the package chooses.
 constexpr int ArrayLatency(int rows, int cols) {
-  constexpr int kEarly = 2, kLate = 2, kMerge = 1;
-  return rows / PeWidth(rows) * kMerge + cols / 8 + kEarly + kLate;
+  constexpr int kEarly = 1, kLate = 1, kMerge = 1;
+  return rows / PeWidth(rows) * kMerge + cols / (cols < 16 ? cols : 16) + kEarly + kLate;
 }
 
 // Puts a column of bf16 patterns on a port; true if one of them is a NaN, which the array gets as zero.

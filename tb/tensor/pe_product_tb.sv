@@ -14,7 +14,7 @@ module pe_product_tb #(
   input  logic [3:0]        x_dtype_i,
   input  logic [3:0]        w_dtype_i,
   input  logic [15:0]       x_i,
-  input  logic              w_load_i,   // active for the x_i of the next cycle
+  input  logic              w_load_i,   // active for the x_i of the cycle after the next
   input  logic [Pes*16-1:0] w_i,
   output logic              x_nan_o,    // combinational: NaN goes past the PEs
   output logic [Pes-1:0]    w_nan_o,
@@ -25,7 +25,7 @@ module pe_product_tb #(
   logic       x_sign;
   logic [7:0] x_exp, x_sig;
   logic [7:0] x_sig_q [Early];
-  logic       load_q [Early];
+  logic       load_q [Early + 1];
   logic [9:0] triple;
   operand_decode #(.Rows(1)) u_x_decode (
     .dtype_i (x_dtype_i), .piece_i ('0), .finite_i (1'b0), .byte_i (1'b0), .signed_i (1'b0), .one_i (1'b0),
@@ -35,10 +35,8 @@ module pe_product_tb #(
   always_ff @(posedge clk_i) begin
     x_sig_q[0] <= x_sig;
     load_q[0]  <= w_load_i;
-    for (int unsigned k = 1; k < Early; k++) begin
-      x_sig_q[k] <= x_sig_q[k-1];
-      load_q[k]  <= load_q[k-1];
-    end
+    for (int unsigned k = 1; k < Early; k++) x_sig_q[k] <= x_sig_q[k-1];
+    for (int unsigned k = 1; k < Early + 1; k++) load_q[k] <= load_q[k-1];
   end
 
   for (genvar p = 0; p < Pes; p++) begin : gen_pe
@@ -58,8 +56,8 @@ module pe_product_tb #(
     end
     dot_pe #(.D(D), .SumW(SumW)) u_pe (
       .clk_i,
-      .we_shift_i (w_load_i), .we_swap_i (w_load_i),
-      .wm_shift_i (load_q[Early-1]), .wm_swap_i (load_q[Early-1]),
+      .we_shift_i (w_load_i), .we_swap_i (load_q[0]),
+      .wm_shift_i (load_q[Early-1]), .wm_swap_i (load_q[Early]),
       .we_i (lane_i ? {w_exp, 8'b0} : {8'b0, w_exp}), .ws_i (lane_i ? {w_sign, 1'b0} : {1'b0, w_sign}),
       .wm_i (lane_i ? {w_sig_q[Early-1], 8'b0} : {8'b0, w_sig_q[Early-1]}),
       .we_o (), .ws_o (), .wm_o (),
