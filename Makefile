@@ -56,7 +56,7 @@ help: ## list the verbs and options
 	@echo '  synth, explore: LIB=liberty file, BLOCKS=$(BLOCKS), POINTS=$(POINTS)      test: FILTER=Catch2 test specification      JOBS=$(JOBS)'
 
 deps: ## install what is missing (Debian packages, pictures)
-	@DATASET=$(DATASET) scripts/setup.sh sim synth wave proof
+	@DATASET=$(DATASET) scripts/setup.sh sim synth wave
 
 sim: ## train the digit classifier on the host, run the held-out pictures through the core
 	@DATASET=$(DATASET) scripts/setup.sh sim
@@ -68,7 +68,7 @@ sim: ## train the digit classifier on the host, run the held-out pictures throug
 	  $(if $(filter 1,$(TRACE)),--trace build/wave/digits.fst) $(SIM_ARGS)
 
 test: ## build and run every test, lint, generated-file check, the main job and nano synthesis
-	@scripts/setup.sh sim synth wave proof
+	@scripts/setup.sh sim synth wave
 	@+$(BUILD) all-tests
 	@+$(MAKE) -s build/model/$$(scripts/fetch_data.sh --which).dmlp
 	@python3 scripts/run_tests.py --jobs $(JOBS) $(if $(FILTER),--filter '$(FILTER)') $(TEST_PROGRAMS) \
@@ -119,7 +119,7 @@ PROOFS ?=
 MUTANTS ?= 500
 .PHONY: proof-array soak-array mutants
 proof-array:
-	@scripts/setup.sh --no-data synth proof
+	@scripts/setup.sh --no-data synth
 	@python3 scripts/array_proof.py $(if $(filter quick,$(PROOFS)),--quick) $(filter-out quick,$(PROOFS))
 DOTS   ?= 1000000000
 $(call number,DOTS,1,9223372036854775807)

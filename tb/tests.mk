@@ -112,7 +112,7 @@ CHECK_synth-nano := python3 synth/synth.py --config nano --jobs 2 --no-results
 CHECK_waves := scripts/wave.sh --check build/nano-trace/wave_demo build/wave/demo.fst
 CHECK_results-py := python3 scripts/results_test.py
 CHECK_synth-py := python3 synth/synth_test.py
-CHECK_setup := scripts/setup.sh --check sim synth wave proof
+CHECK_setup := scripts/setup.sh --check sim synth wave
 # A million of the simulated form, a fifth of it of the synthesised one; a wrong expectation has to be noticed.
 CHECK_soak-array := build/soak/pe_array-16 --dots 1000000 && build/soak/pe_array-16-d4 --dots 200000 && ! build/soak/pe_array-16 --dots 1000 --broken
 CHECK_proof-array := python3 scripts/array_proof.py --quick
