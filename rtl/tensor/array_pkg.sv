@@ -13,7 +13,7 @@ package array_pkg;
   localparam int unsigned CutAdd   = 4;  // before the carry-propagate adder of the dot product
   localparam int unsigned CutMerge = 5;  // in the merge with the sum from the north
   localparam int unsigned CutLast  = 6;  // before the last level of the exponents' maximum tree; goes with CutMax
-  // None: the smallest area, and not the longest path of the core as it is (docs/exploration.md).
+  // None: the smallest area, and what else the choice rests on is said in docs/exploration.md.
   localparam logic [6:0]  Cuts     = 7'b0000000;
 
   // 1: adders and comparisons of a PE with logarithmic carries instead of rippling ones: faster, larger.

@@ -18,6 +18,10 @@ module carry_save_sum #(
   input  logic [N-1:0]   ones_i,
   output logic [O-1:0]   sum_o
 );
+  if (CutTree && N < 8) begin : gen_bad_cut
+    $error("carry_save_sum: a tree of fewer than 8 rows has no middle to cut");
+  end
+
   // N rows have N - 1 places for ones; one more row takes the last one (and brings a place that stays free).
   logic [(N+1)*O-1:0] rows;
   logic [N-1:0]       ones;

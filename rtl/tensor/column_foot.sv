@@ -21,6 +21,10 @@ module column_foot #(
   input  logic [31:0]     psum_i,
   output logic [31:0]     res_o
 );
+  if (SumW < 32 || SumW > 40) begin : gen_bad_size
+    $error("column_foot: SumW must be 32 to 40");
+  end
+
   // Right shift of a 62-bit window by up to 2047, lost bits jammed into the last one.
   function automatic logic [61:0] jam(input logic [31:0] sig, input logic [10:0] d);
     logic [61:0] v, kept;

@@ -38,7 +38,7 @@ module dot_exponent #(
     if (Fast) above = array_pkg::Above(a, b);
     larger = above ? a : b;
   endfunction
-  // `levels` levels of the tree; 9-bit entry i of the result is valid for i < D >> levels.
+  // Levels from .. to-1 of the tree; 9-bit entry i of the result is valid for i < D >> to.
   function automatic logic [D*9-1:0] tree(input logic [D*9-1:0] e, input int unsigned from, input int unsigned to);
     tree = e;
     for (int unsigned l = 0; l < Levels; l++) begin

@@ -42,6 +42,11 @@ module pe_array #(
   localparam int unsigned Merge     = array_pkg::MergeCycles(Cuts);
   localparam int unsigned Latency   = array_pkg::Latency(Rows, Cols, D, G, Cuts);
 
+  if (G < 2 || (Cuts[array_pkg::CutLast] && !Cuts[array_pkg::CutMax])
+      || (Cuts[array_pkg::CutProd] && !(Cuts[array_pkg::CutExp] || Cuts[array_pkg::CutMax]))
+      || (Cuts[array_pkg::CutTree] && D < 8)) begin : gen_bad_cuts
+    $error("pe_array: G from 2; CutLast with CutMax, CutProd with CutExp or CutMax, CutTree with D from 8");
+  end
   if (Rows % D != 0 || Cols % (G * TileCols) != 0) begin : gen_bad_size
     $error("pe_array: Rows must be a multiple of D and Cols of G, beyond 2 G columns of those");
   end

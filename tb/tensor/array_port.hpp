@@ -19,10 +19,21 @@ constexpr int PeWidth(int rows) {
 #endif
 }
 
-// array_pkg: cycles from a moving column at the port to its sums, for the cuts that the package chooses.
+// Pipeline cuts and columns a broadcast: those of array_pkg, unless the build made others (-GCuts, -GG). A test that takes
+// the wrong ones fails at its first result.
+#ifndef DITHER_CUTS
+#define DITHER_CUTS 0
+#endif
+#ifndef DITHER_BROADCAST
+#define DITHER_BROADCAST 16
+#endif
+
+// array_pkg::Latency: cycles from a moving column at the port to its sums.
 constexpr int ArrayLatency(int rows, int cols) {
-  constexpr int kEarly = 1, kLate = 1, kMerge = 1;
-  return rows / PeWidth(rows) * kMerge + cols / (cols < 16 ? cols : 16) + kEarly + kLate;
+  constexpr auto cut = [](int bit) { return DITHER_CUTS >> bit & 1; };
+  constexpr int kEarly = 1 + cut(0) + cut(1) + cut(6) - cut(2), kLate = 1 + cut(2) + cut(3) + cut(4), kMerge = 1 + cut(5);
+  constexpr int kBroadcast = DITHER_BROADCAST;
+  return rows / PeWidth(rows) * kMerge + cols / (cols < kBroadcast ? cols : kBroadcast) + kEarly + kLate;
 }
 
 // Puts a column of bf16 patterns on a port; true if one of them is a NaN, which the array gets as zero.
