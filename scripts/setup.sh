@@ -4,7 +4,7 @@
 set -euo pipefail
 
 readonly kRoot=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-readonly kGroups="sim synth wave proof docs format random npm"
+readonly kGroups="sim synth wave docs format random npm"
 
 # Packages by group. "package:command" also counts as present when the command is found, so that
 # a newer verilator or yosys built by the user is not shadowed by Debian's.
@@ -13,7 +13,6 @@ readonly -A kPackages=(
          libfmt-dev libcli11-dev nlohmann-json3-dev zlib1g-dev"
   [synth]="yosys:yosys opensta:sta qflow-tech-osu018"
   [wave]="gtkwave:gtkwave"
-  [proof]="z3:z3"
   [docs]="gnuplot-nox:gnuplot graphviz:dot"
   [format]="clang-format:clang-format"
   [random]="dieharder:dieharder"
@@ -30,7 +29,6 @@ sim, fetches the picture data (scripts/fetch_data.sh, DATASET= chooses). Without
   sim      compiler, verilator, catch2 and the C++ libraries; the picture data
   synth    yosys, opensta and the osu018 cell library
   wave     gtkwave
-  proof    z3, which yosys-smtbmc asks
   docs     gnuplot, graphviz
   format   clang-format
   random   dieharder
