@@ -47,13 +47,16 @@ $(eval $(call rtl_test,pe_array-16,pe_array,tb/tensor/pe_array_test.cpp,-GRows=1
 # The array as it is synthesised, where simulation otherwise takes dot_group_model.
 $(eval $(call rtl_test,pe_array-8-structure,pe_array,tb/tensor/pe_array_test.cpp,-GRows=8 +define+YOSYS,))
 $(eval $(call rtl_test,pe_array-32-structure,pe_array,tb/tensor/pe_array_test.cpp,-GRows=32 +define+YOSYS,))
-# Every cut, two row groups, two column groups, in both forms.
+# Every cut, two row groups, two column groups, in both forms; the structure with prefix adders.
 $(eval $(call rtl_test,pe_array-16-cuts,pe_array,tb/tensor/pe_array_test.cpp,-GRows=16 -GD=8 -GG=8 "-GCuts=7'h7f",))
-$(eval $(call rtl_test,pe_array-16-cuts-structure,pe_array,tb/tensor/pe_array_test.cpp,-GRows=16 -GD=8 -GG=8 "-GCuts=7'h7f" +define+YOSYS,))
-build/test/pe_array-16-cuts build/test/pe_array-16-cuts-structure: VL_FLAGS += -DDITHER_PE_WIDTH=8 -DDITHER_BROADCAST=8 -DDITHER_CUTS=127
+$(eval $(call rtl_test,pe_array-16-cuts-structure,pe_array,tb/tensor/pe_array_test.cpp,-GRows=16 -GD=8 -GG=8 "-GCuts=7'h7f" "-GFast=1'b1" +define+YOSYS,))
 # Four PEs above each other, so that sums travel; synthesised form.
 $(eval $(call rtl_test,pe_array-16-d4,pe_array,tb/tensor/pe_array_test.cpp,-GRows=16 -GD=4 +define+YOSYS,))
-build/test/pe_array-16-d4 build/soak/pe_array-16-d4: VL_FLAGS += -DDITHER_PE_WIDTH=4
+# Pairs of 8-bit numbers: simulated form, structure, and structure with two groups each way and every cut.
+$(eval $(call rtl_test,pe_array-8-pairs,pe_array,tb/tensor/pe_array_test.cpp,-GRows=8 "-GPairs=1'b1",))
+$(eval $(call rtl_test,pe_array-16-pairs-structure,pe_array,tb/tensor/pe_array_test.cpp,-GRows=16 "-GPairs=1'b1" +define+YOSYS,))
+$(eval $(call rtl_test,pe_array-16-pairs-cuts,pe_array,tb/tensor/pe_array_test.cpp,-GRows=16 -GD=8 -GG=8 "-GPairs=1'b1" "-GCuts=7'h7f",))
+$(eval $(call rtl_test,pe_array-16-pairs-cuts-structure,pe_array,tb/tensor/pe_array_test.cpp,-GRows=16 -GD=8 -GG=8 "-GPairs=1'b1" "-GCuts=7'h7f" +define+YOSYS,))
 # Random dot products on the array, simulated and synthesised (d4) form: a million in make test, more in make soak-array.
 define array_soak
 build/soak/$(1): build/tb/$(1)/tb/tensor/array_soak.o build/tb/$(1)/Vpe_array__ALL.a

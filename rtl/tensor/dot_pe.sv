@@ -132,19 +132,42 @@ module dot_pe #(
 `else
   logic unused_shared;
   assign unused_shared = ^{xnz_i, xinf_i, xt_i};
-  dot_group_model #(.D(D), .Frac(Frac), .Cuts(Cuts)) u_group (
-    .clk_i,
-    .v_i     (v_i[Early+Late-1:0]),
-    .xe_i,
-    .xs_i,
-    .xm_i,
-    .we_i    (we_q),
-    .ws_i    (ws_q),
-    .wm_i    (wm_q),
-    .exp_o   (group_exp),
-    .sum_o   (group_sum),
-    .flags_o (group_flags)
-  );
+  if (Pairs) begin : gen_pair_model
+    pair_group_model #(.D(D), .Frac(Frac), .Cuts(Cuts)) u_group (
+      .clk_i,
+      .v_i     (v_i[Early+Late-1:0]),
+      .mode_i,
+      .xe_i,
+      .xs_i,
+      .xm_i,
+      .we_i    (we_q),
+      .ws_i    (ws_q),
+      .wm_i    (wm_q),
+      .xp_i,
+      .wp_i    (wp_q),
+      .xq_i,
+      .wb_i    (wb),
+      .exp_o   (group_exp),
+      .sum_o   (group_sum),
+      .flags_o (group_flags)
+    );
+  end else begin : gen_model
+    dot_group_model #(.D(D), .Frac(Frac), .Cuts(Cuts)) u_group (
+      .clk_i,
+      .v_i     (v_i[Early+Late-1:0]),
+      .xe_i,
+      .xs_i,
+      .xm_i,
+      .we_i    (we_q),
+      .ws_i    (ws_q),
+      .wm_i    (wm_q),
+      .exp_o   (group_exp),
+      .sum_o   (group_sum),
+      .flags_o (group_flags)
+    );
+    logic unused_pair_weights;
+    assign unused_pair_weights = ^{wp_q, wb};
+  end
 `endif
 
   // -------------------------------------------------------------------------------------------- merge

@@ -43,7 +43,11 @@ module pe_array #(
   localparam int unsigned Early     = array_pkg::EarlyCycles(Cuts);
   localparam int unsigned Late      = array_pkg::LateCycles(Cuts);
   localparam int unsigned Merge     = array_pkg::MergeCycles(Cuts);
-  localparam int unsigned Latency   = array_pkg::Latency(Rows, Cols, D, G, Cuts);
+  // Test benches in C++ read the shape and the timing here.
+  localparam int unsigned Latency   /*verilator public*/ = array_pkg::Latency(Rows, Cols, D, G, Cuts);
+  localparam int unsigned Columns   /*verilator public*/ = Cols;
+  localparam int unsigned RowsOfPe  /*verilator public*/ = D;
+  localparam bit          WithPairs /*verilator public*/ = Pairs;
 
   if (G < 2 || (Cuts[array_pkg::CutLast] && !Cuts[array_pkg::CutMax])
       || (Cuts[array_pkg::CutProd] && !(Cuts[array_pkg::CutExp] || Cuts[array_pkg::CutMax]))
@@ -132,17 +136,11 @@ module pe_array #(
           xm_last_q <= {stored, xm_q[First+Early-1]};
         end
       end
-      // Three times x; of two fp8 significands {of the upper one[5:2], of the lower one[5:0]}.
+      // Three times x; of two fp8 significands {of the upper one [5:2], of the lower one [5:0]}.
       logic [7:0] sig;
       logic [9:0] triple, stored;
-      logic [5:0] low, high;
-      logic       split;
       assign sig    = xm_q[First+Early-1];
       assign triple = 10'(sig) + {1'b0, sig, 1'b0};
-      assign low    = 6'(sig[3:0]) + {1'b0, sig[3:0], 1'b0};
-      assign high   = 6'(sig[7:4]) + {1'b0, sig[7:4], 1'b0};
-      assign split  = mode[2*(First+Early-1)];
-      assign stored = split ? {high[5:2], low} : triple;
       // Weights wait one register less than x.
       logic [OperandW-1:0] w_in;
       logic [7:0]          wm_q [First + Early];
@@ -168,7 +166,11 @@ module pe_array #(
         logic [7:0]  xb_q [First + Early];
         logic [18:0] xq_q;
         logic [1:0]  at_last;
+        logic [5:0]  low, high;
         assign at_last = mode[2*(First+Early-1) +: 2];
+        assign low    = 6'(sig[3:0]) + {1'b0, sig[3:0], 1'b0};
+        assign high   = 6'(sig[7:4]) + {1'b0, sig[7:4], 1'b0};
+        assign stored = at_last[0] ? {high[5:2], low} : triple;
         always_ff @(posedge clk_i) begin
           if (x_valid_i) {xp_q[0], xb_q[0]} <= {x_i[OperandW*(D*r+k)+17 +: 3], x_i[OperandW*(D*r+k)+8 +: 8]};
           for (int unsigned s = 1; s < First + 1; s++) if (v_q[s-1]) xp_q[s] <= xp_q[s-1];
@@ -190,6 +192,8 @@ module pe_array #(
           end
           assign we[9*D+3*k +: 3] = wp_q[First-1];
         end
+      end else begin : gen_single
+        assign stored = triple;
       end
       assign {xe[8*D+k], xe[8*k +: 8]}          = xe_q[First];
       assign {xm[8*D+10*k +: 10], xm[8*k +: 8]} = xm_last_q;
