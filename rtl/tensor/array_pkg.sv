@@ -2,8 +2,8 @@
 // the test benches ask here.
 `default_nettype none
 package array_pkg;
-  // An operand of a row: {sign, exponent[8], significand[8]}, see dot_pe. With pairs {lane 1: sign, exponent[4:3]} stands
-  // above it; what two 8-bit numbers are in it says operand_decode.
+  // An operand of a row: {sign, exponent[8], significand[8]}, see dot_pe. With pairs {sign, exponent[4:3]} of lane 1
+  // stand above it; what two 8-bit numbers are in it says pair_decode.
   function automatic int unsigned OperandBits(input bit pairs);
     OperandBits = pairs ? 20 : 17;
   endfunction

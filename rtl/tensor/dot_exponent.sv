@@ -85,10 +85,9 @@ module dot_exponent #(
   end
 
   // Lane 1. What of it travels beside the tree: {signs, exponents, modes}.
-  localparam int unsigned Extra = Pairs ? D * 7 + 2 : 0;
-  localparam int unsigned ExtraW = Pairs ? Extra : 1;
+  localparam int unsigned Extra = Pairs ? D * 7 + 2 : 2;
   logic [D*6-1:0]    sum1, seen1;
-  logic [ExtraW-1:0] extra, extra_1, extra_2, extra_3;
+  logic [Extra-1:0] extra, extra_1, extra_2, extra_3;
   if (Pairs) begin : gen_lane_1
     logic [D-1:0] sign1;
     always_comb begin : exponents_1
@@ -126,7 +125,7 @@ module dot_exponent #(
     logic [D*9-1:0]    seen_q;
     logic [D-1:0]      sign_q;
     logic [2:0]        flags_q;
-    logic [ExtraW-1:0] extra_q;
+    logic [Extra-1:0] extra_q;
     logic [D*6-1:0]    seen1_q;
     always_ff @(posedge clk_i) begin
       seen_q  <= seen;
@@ -171,13 +170,13 @@ module dot_exponent #(
     end
   end
   assign first = tree(row_1, 0, Half);
-  exponent_cut #(.D(D), .Live(D >> Half), .Extra(ExtraW), .Cut(CutMax)) u_cut_max (
+  exponent_cut #(.D(D), .Live(D >> Half), .Extra(Extra), .Cut(CutMax)) u_cut_max (
     .clk_i,
     .d_i ({first, sum_1, sign_1, flags_1, extra_1}),
     .q_o ({second_in, sum_2, sign_2, flags_2, extra_2})
   );
   assign second = tree(second_in, Half, Most);
-  exponent_cut #(.D(D), .Live(D >> Most), .Extra(ExtraW), .Cut(CutLast)) u_cut_last (
+  exponent_cut #(.D(D), .Live(D >> Most), .Extra(Extra), .Cut(CutLast)) u_cut_last (
     .clk_i,
     .d_i ({second, sum_2, sign_2, flags_2, extra_2}),
     .q_o ({third_in, sum_3, sign_3, flags_3, extra_3})
@@ -230,7 +229,7 @@ module dot_exponent #(
   logic unused_third;
   assign unused_third = ^third;
   always_ff @(posedge clk_i) begin
-    shift_o   <= Pairs && extra_3[1] ? '0 : shift;
+    shift_o   <= Pairs && extra_3[1] ? '0 : shift;  // integers stay where they are
     sign_o    <= sign_3;
     largest_o <= largest;
     flags_o   <= flags_4;

@@ -35,9 +35,9 @@ module dot_group #(
   input  logic [D-1:0]      ws_i,
   input  logic [D*8-1:0]    wm_i,      // with xm_i
   // Pairs only; a row's part of each:
-  input  logic [D*8-1:0]    xp_i,      // with xe_i: lane 1 of fp8, {sign, infinite, not zero, exponent[5]}; of int8 its sign
+  input  logic [D*8-1:0]    xp_i,      // with xe_i, lane 1: {sign, infinite, not zero, exponent[5]}, of int8 its sign
   input  logic [D*3-1:0]    wp_i,      // {sign, exponent[4:3]}, the rest is in bits 7:5 of we_i
-  input  logic [D*35-1:0]   xq_i,      // with xm_i: {triple, second int8 number or 0; triple, x} for the upper digits of wm_i
+  input  logic [D*35-1:0]   xq_i,      // with xm_i: {triple, second int8 or 0, triple and x for wm_i's upper digits}
   input  logic [D*8-1:0]    wb_i,      // with wm_i: second int8 number
   output logic [8:0]        exp_o,     // largest exponent of a product, 0 if all are zero
   output logic [SumW-1:0]   sum_o,     // two's complement; value = sum * 2^(exp - 268 - Frac)

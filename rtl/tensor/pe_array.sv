@@ -43,11 +43,7 @@ module pe_array #(
   localparam int unsigned Early     = array_pkg::EarlyCycles(Cuts);
   localparam int unsigned Late      = array_pkg::LateCycles(Cuts);
   localparam int unsigned Merge     = array_pkg::MergeCycles(Cuts);
-  // Test benches in C++ read the shape and the timing here.
-  localparam int unsigned Latency   /*verilator public*/ = array_pkg::Latency(Rows, Cols, D, G, Cuts);
-  localparam int unsigned Columns   /*verilator public*/ = Cols;
-  localparam int unsigned RowsOfPe  /*verilator public*/ = D;
-  localparam bit          WithPairs /*verilator public*/ = Pairs;
+  localparam int unsigned Latency   = array_pkg::Latency(Rows, Cols, D, G, Cuts);
 
   if (G < 2 || (Cuts[array_pkg::CutLast] && !Cuts[array_pkg::CutMax])
       || (Cuts[array_pkg::CutProd] && !(Cuts[array_pkg::CutExp] || Cuts[array_pkg::CutMax]))
@@ -128,19 +124,17 @@ module pe_array #(
       logic [8:0]  xe_q [First + 1];
       logic [7:0]  xm_q [First + Early];
       logic [17:0] xm_last_q;
+      // Three times x; of two fp8 significands {of the upper one [5:2], of the lower one [5:0]}.
+      logic [7:0]  sig;
+      logic [9:0]  triple, stored;
+      assign sig    = xm_q[First+Early-1];
+      assign triple = 10'(sig) + {1'b0, sig, 1'b0};
       always_ff @(posedge clk_i) begin
         if (x_valid_i) {xe_q[0], xm_q[0]} <= x_i[OperandW*(D*r+k) +: 17];
         for (int unsigned s = 1; s < First + 1; s++) if (v_q[s-1]) xe_q[s] <= xe_q[s-1];
         for (int unsigned s = 1; s < First + Early; s++) if (v_q[s-1]) xm_q[s] <= xm_q[s-1];
-        if (v_q[First+Early-1]) begin
-          xm_last_q <= {stored, xm_q[First+Early-1]};
-        end
+        if (v_q[First+Early-1]) xm_last_q <= {stored, sig};
       end
-      // Three times x; of two fp8 significands {of the upper one [5:2], of the lower one [5:0]}.
-      logic [7:0] sig;
-      logic [9:0] triple, stored;
-      assign sig    = xm_q[First+Early-1];
-      assign triple = 10'(sig) + {1'b0, sig, 1'b0};
       // Weights wait one register less than x.
       logic [OperandW-1:0] w_in;
       logic [7:0]          wm_q [First + Early];
@@ -232,7 +226,9 @@ module pe_array #(
         assign n_sum   = gen_row[r-1].gen_col[c].s_sum;
         assign n_flags = gen_row[r-1].gen_col[c].s_flags;
       end
-      pe_tile #(.ColGroups(TileCols), .D(D), .G(G), .Frac(Frac), .SumW(SumW), .Cuts(Cuts), .Fast(Fast), .Pairs(Pairs)) u_tile (
+      pe_tile #(
+        .ColGroups(TileCols), .D(D), .G(G), .Frac(Frac), .SumW(SumW), .Cuts(Cuts), .Fast(Fast), .Pairs(Pairs)
+      ) u_tile (
         .clk_i,
         .v_i       (v_q[Step +: Early + Late + Merge + TileCols - 1]),
         .w_shift_i (ws[Step +: Early + TileCols]),

@@ -15,7 +15,8 @@ module pe_tile #(
   parameter  bit          Fast      = array_pkg::Fast,
   parameter  bit          Pairs     = 1'b0,
   localparam int unsigned ExpW      = Pairs ? 12 : 9,   // of a row: {lane 1: sign, exponent[4:3]}, sign, exponent
-  localparam int unsigned SigW      = Pairs ? 37 : 18,  // of a row, see pe_array: {lane 1}, 3 * significand, significand
+  localparam int unsigned SigW      = Pairs ? 37 : 18,  // {second int8 with triple, bits 5:4 of the upper triple},
+                                                        // 3 * significand, significand
   localparam int unsigned Cols      = ColGroups * G,
   localparam int unsigned Early     = array_pkg::EarlyCycles(Cuts),
   localparam int unsigned Steps     = Early + array_pkg::LateCycles(Cuts) + array_pkg::MergeCycles(Cuts)
@@ -24,7 +25,7 @@ module pe_tile #(
   input  logic [Steps+ColGroups-2:0] v_i,        // bit k: the moving column at step k is valid
   input  logic [Early+ColGroups-1:0] w_shift_i,  // bit k: weights move east at step k
   input  logic [Early+ColGroups-1:0] w_swap_i,   // bit k: shadow weights become active at step k
-  input  logic [2*(Early+ColGroups)-1:0] mode_i, // entry k: mode of the moving column at step k, 0 without Pairs
+  input  logic [2*(Early+ColGroups)-1:0] mode_i,  // entry k: mode of the moving column at step k, 0 without Pairs
   input  logic [D*ExpW-1:0]          xe_i,       // {lane 1, signs, exponents}, step 0
   input  logic [D*SigW-1:0]          xm_i,       // {lane 1, 3 * significands, significands}, step Early
   output logic [D*ExpW-1:0]          xe_o,       // the same ColGroups cycles later

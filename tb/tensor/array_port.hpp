@@ -6,18 +6,26 @@
 #include <vector>
 
 #include "Vpe_array.h"
+#ifdef DITHER_ARRAY_FULL
+#include "Vpe_array_pe_array_full.h"
+#else
 #include "Vpe_array_pe_array.h"
+#endif
 #include "sim/model/column_sum.hpp"
 #include "sim/model/operand.hpp"
 
 namespace dither::tb {
 
 // What the array under test is, as its RTL says.
+#ifdef DITHER_ARRAY_FULL
+using ArrayUnderTest = Vpe_array_pe_array_full;
+#else
 using ArrayUnderTest = Vpe_array_pe_array;
-constexpr int kArrayCols = static_cast<int>(ArrayUnderTest::Columns), kArrayRows = kArrayCols;
-constexpr int kArrayPeRows = static_cast<int>(ArrayUnderTest::RowsOfPe);
+#endif
+constexpr int kArrayCols = static_cast<int>(ArrayUnderTest::Cols), kArrayRows = kArrayCols;
+constexpr int kArrayPeRows = static_cast<int>(ArrayUnderTest::D);
 constexpr int kArrayLatency = static_cast<int>(ArrayUnderTest::Latency);
-constexpr bool kArrayPairs = ArrayUnderTest::WithPairs != 0;
+constexpr bool kArrayPairs = ArrayUnderTest::Pairs != 0;
 constexpr int kOperandBits = kArrayPairs ? 20 : 17;
 
 // array_pkg::Mode*
