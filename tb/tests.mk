@@ -67,8 +67,8 @@ build/soak/$(1): build/tb/$(1)/tb/tensor/array_soak.o build/tb/$(1)/Vpe_array__A
 endef
 $(foreach a,pe_array-16 pe_array-16-d4,$(eval $(call array_soak,$(a))))
 # Every product through one PE: simulated and synthesised form.
-$(eval $(call rtl_test,pe_product,pe_product_tb,tb/tensor/pe_product_test.cpp,,tb/tensor/pe_product_tb.sv))
-$(eval $(call rtl_test,pe_product-structure,pe_product_tb,tb/tensor/pe_product_test.cpp,+define+YOSYS,tb/tensor/pe_product_tb.sv))
+$(eval $(call rtl_test,pe_product,pe_product_tb,tb/tensor/pe_product_test.cpp,$(ARRAY),tb/tensor/pe_product_tb.sv))
+$(eval $(call rtl_test,pe_product-structure,pe_product_tb,tb/tensor/pe_product_test.cpp,$(ARRAY) +define+YOSYS,tb/tensor/pe_product_tb.sv))
 $(eval $(call rtl_test,tensor_engine-8,tensor_engine,tb/tensor/tensor_engine_test.cpp,-GRows=8,))
 $(eval $(call rtl_test,tensor_engine-16,tensor_engine,tb/tensor/tensor_engine_test.cpp,-GRows=16,))
 $(eval $(call rtl_test,tensor_engine-8-pairs,tensor_engine,tb/tensor/tensor_engine_test.cpp,-GRows=8 "-GPairs=1'b1",))
@@ -97,8 +97,10 @@ build/test/system-functional: $(SYSTEM_SRC:%.cpp=build/host/%.o) build/host/tb/s
   build/host/tb/support/main.o build/host/libdither.a
 	@mkdir -p $(@D)
 	@g++ $^ $(LIBS) -o $@
+# nanopair is nano and pairs: of it the pairs only.
+SYSTEM_SRC_nanopair := tb/system/pair_test.cpp tb/system/verilated/make_verilated.cpp
 define system_test
-build/test/system-$(1): $(patsubst %.cpp,build/$(1)/%.o,$(filter-out $(if $(filter-out nano,$(1)),tb/system/device_test.cpp),$(SYSTEM_SRC))) $(patsubst %.cpp,build/$(1)/%.o,$(wildcard tb/system/verilated/*.cpp)) \
+build/test/system-$(1): $(patsubst %.cpp,build/$(1)/%.o,$(or $(SYSTEM_SRC_$(1)),$(filter-out $(if $(filter-out nano,$(1)),tb/system/device_test.cpp),$(SYSTEM_SRC)) $(wildcard tb/system/verilated/*.cpp))) \
   build/host/tb/support/main.o $$(PROGRAM_LIBS_$(1))
 	@mkdir -p $$(@D)
 	@$$(PROGRAM_LINK_$(1))

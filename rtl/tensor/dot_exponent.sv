@@ -201,11 +201,11 @@ module dot_exponent #(
   if (Pairs) begin : gen_distance_1
     logic [D*5-1:0] shift1;
     always_comb begin : distances_1
-      logic [5:0] distance;
+      logic [5:0] far;
       for (int unsigned i = 0; i < D; i++) begin
-        if (Fast) distance = 6'(array_pkg::PrefixAdd(40'(third[5:0]), {34'b0, ~extra_3[6*i+2 +: 6]}, 1'b1));
-        else      distance = third[5:0] + ~extra_3[6*i+2 +: 6] + 6'd1;
-        shift1[5*i +: 5] = {distance[4:2] | {3{distance[5]}}, distance[1:0]};
+        if (Fast) far = 6'(array_pkg::PrefixAdd(40'(third[5:0]), {34'b0, ~extra_3[6*i+2 +: 6]}, 1'b1));
+        else      far = third[5:0] + ~extra_3[6*i+2 +: 6] + 6'd1;
+        shift1[5*i +: 5] = {far[4:2] | {3{far[5]}}, far[1:0]};
       end
     end
     always_ff @(posedge clk_i) begin

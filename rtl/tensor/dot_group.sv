@@ -7,9 +7,8 @@
 // With Pairs the high and the low byte of a row's product are aligned and added as two rows of the sum. A bf16 product
 // is both; two fp8 products are one each, as the multiplier's digits split 4 x 4; of two int8 products each is a
 // row, the second from a multiplier of its own.
-// Written for area: products by base-4 digits of w with the triple of x ready-made, alignment in small steps
-// first, full adders in the form that maps best (docs/blocks/pe_array.md has the measurements). A simulator takes
-// dot_group_model, which computes the same in fewer operations; tests run on both.
+// Written for area (docs/blocks/pe_array.md, how it works; figures in docs/exploration.md). A simulator takes
+// dot_group_model or pair_group_model, which compute the same in fewer operations; tests run on all.
 // Timing  exponents at step 0, significands at step Early, exp_o at step Early+Late-1, sum_o and flags_o at
 //         Early+Late (array_pkg). One dot product each cycle; nothing holds, valid or not.
 // Model   sim/model/column_sum.hpp (AddGroup)      Test  tb/tensor/pe_array_test.cpp
@@ -87,15 +86,11 @@ module dot_group #(
   endfunction
 
   // Product by base-4 digits of w; the triple of x comes ready-made, shared by all columns of the broadcast.
-  // The upper two digits take their own multiples, the same ones but for fp8 pairs.
-  function automatic logic [15:0] product(input logic [7:0] x, input logic [9:0] triple,
-                                          input logic [7:0] x1, input logic [9:0] triple1, input logic [7:0] w);
-    logic [15:0] r0, r1, r2, r3, half, s1, c1, s2, c2;
+  // Four rows of digits: two levels of carry-save, a carry-propagate adder.
+  function automatic logic [15:0] add_rows(input logic [15:0] r0, input logic [15:0] r1, input logic [15:0] r2,
+                                           input logic [15:0] r3);
+    logic [15:0] half, s1, c1, s2, c2;
     logic        carry;
-    r0   = 16'(digit(w[1:0], x, triple));
-    r1   = 16'(digit(w[3:2], x, triple)) << 2;
-    r2   = 16'(digit(w[5:4], x1, triple1)) << 4;
-    r3   = 16'(digit(w[7:6], x1, triple1)) << 6;
     half = r0 ^ r1;
     s1   = half ^ r2;
     c1   = ((r0 & r1) | (r2 & half)) << 1;
@@ -104,43 +99,38 @@ module dot_group #(
     c2   = ((s1 & r3) | (c1 & half)) << 1;
     carry = 1'b0;
     for (int unsigned i = 0; i < 16; i++) begin
-      product[i] = s2[i] ^ c2[i] ^ carry;
+      add_rows[i] = s2[i] ^ c2[i] ^ carry;
       carry = (s2[i] & c2[i]) | (carry & (s2[i] ^ c2[i]));
     end
-    if (Fast) product = 16'(array_pkg::PrefixAdd(40'(s2), 40'(c2), 1'b0));
+    if (Fast) add_rows = 16'(array_pkg::PrefixAdd(40'(s2), 40'(c2), 1'b0));
+  endfunction
+  // Product by base-4 digits of w; the triple of x comes ready-made, shared by all columns of the broadcast. The upper
+  // two digits take their own multiples, the same ones but for fp8 pairs.
+  function automatic logic [15:0] product(input logic [7:0] x, input logic [9:0] triple,
+                                          input logic [7:0] x1, input logic [9:0] triple1, input logic [7:0] w);
+    product = add_rows(16'(digit(w[1:0], x, triple)), 16'(digit(w[3:2], x, triple)) << 2,
+                       16'(digit(w[5:4], x1, triple1)) << 4, 16'(digit(w[7:6], x1, triple1)) << 6);
   endfunction
   // The second product of int8 pairs: magnitudes up to 128, so the upper digit is never 3.
   function automatic logic [14:0] product_int8(input logic [7:0] x, input logic [8:0] triple, input logic [7:0] w);
-    logic [14:0] r0, r1, r2, r3, half, s1, c1, s2, c2;
-    logic        carry;
-    r0   = 15'(digit(w[1:0], x, {1'b0, triple}));
-    r1   = 15'(digit(w[3:2], x, {1'b0, triple})) << 2;
-    r2   = 15'(digit(w[5:4], x, {1'b0, triple})) << 4;
-    r3   = {({9{w[6]}} & {1'b0, x}) | ({9{w[7]}} & {x, 1'b0}), 6'b0};
-    half = r0 ^ r1;
-    s1   = half ^ r2;
-    c1   = ((r0 & r1) | (r2 & half)) << 1;
-    half = s1 ^ r3;
-    s2   = half ^ c1;
-    c2   = ((s1 & r3) | (c1 & half)) << 1;
-    carry = 1'b0;
-    for (int unsigned i = 0; i < 15; i++) begin
-      product_int8[i] = s2[i] ^ c2[i] ^ carry;
-      carry = (s2[i] & c2[i]) | (carry & (s2[i] ^ c2[i]));
-    end
-    if (Fast) product_int8 = 15'(array_pkg::PrefixAdd(40'(s2), 40'(c2), 1'b0));
+    product_int8 = 15'(add_rows(16'(digit(w[1:0], x, {1'b0, triple})), 16'(digit(w[3:2], x, {1'b0, triple})) << 2,
+                                16'(digit(w[5:4], x, {1'b0, triple})) << 4,
+                                16'(({9{w[6]}} & {1'b0, x}) | ({9{w[7]}} & {x, 1'b0})) << 6));
   endfunction
   localparam int unsigned ProdW = Pairs ? 31 : 16;  // {second int8 product, product}
   logic [D*ProdW-1:0] prod, prod_1;
-  always_comb begin
+  always_comb begin : multiply
+    logic [7:0] x, w;
+    logic [9:0] t;
     for (int unsigned i = 0; i < D; i++) begin
+      x = xm_i[8*i +: 8];
+      t = xt_i[10*i +: 10];
+      w = wm_i[8*i +: 8];
       if (Pairs) begin
-        prod[ProdW*i +: 16] = product(xm_i[8*i +: 8], xt_i[10*i +: 10], xq_i[35*i +: 8], xq_i[35*i+8 +: 10],
-                                      wm_i[8*i +: 8]);
+        prod[ProdW*i +: 16] = product(x, t, xq_i[35*i +: 8], xq_i[35*i+8 +: 10], w);
         prod[ProdW*i+16 +: 15] = product_int8(xq_i[35*i+18 +: 8], xq_i[35*i+26 +: 9], wb_i[8*i +: 8]);
       end else begin
-        prod[ProdW*i +: 16] = product(xm_i[8*i +: 8], xt_i[10*i +: 10], xm_i[8*i +: 8], xt_i[10*i +: 10],
-                                      wm_i[8*i +: 8]);
+        prod[ProdW*i +: 16] = product(x, t, x, t, w);
       end
     end
   end
@@ -179,6 +169,7 @@ module dot_group #(
     always_comb begin : align
       logic [3:0]      at, at1;
       logic [4:0]      by, by1;
+      logic [1:0]      neg;
       logic [MagW-1:0] mag, mag1;
       for (int unsigned i = 0; i < D; i++) begin
         by   = shift[5*i +: 5];
@@ -187,9 +178,10 @@ module dot_group #(
         at1  = mode[0] ? place(by1[4:3]) : {at[2:0] & {3{!mode[1]}}, 1'b0};
         mag  = placed(fine(prod_1[ProdW*i+8 +: 8], by[2:0]), at, mode[1], {8'b0, prod_1[ProdW*i +: 8]});
         mag1 = placed(fine(prod_1[ProdW*i +: 8], by1[2:0]), at1, mode[1], {1'b0, prod_1[ProdW*i+16 +: 15]});
-        rows[RowW*2*i +: RowW]     = {!sign[i], mag ^ {MagW{sign[i]}}};
-        rows[RowW*(2*i+1) +: RowW] = {!sign1[i], mag1 ^ {MagW{sign1[i]}}};
-        ones[2*i +: 2]             = {sign1[i], sign[i]};
+        neg  = {sign1[i], sign[i]};
+        rows[RowW*2*i +: RowW]     = {!neg[0], mag ^ {MagW{neg[0]}}};
+        rows[RowW*(2*i+1) +: RowW] = {!neg[1], mag1 ^ {MagW{neg[1]}}};
+        ones[2*i +: 2]             = neg;
       end
     end
   end else begin : gen_align
