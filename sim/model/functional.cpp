@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <bitset>
+#include <cstdlib>
 #include <cstring>
 
 #include "sim/model/column_sum.hpp"
@@ -724,13 +726,25 @@ std::vector<WriteRange> WriteFootprint(Queue queue, const isa::Encoded& encoded,
 }
 
 std::uint8_t PsumBanksWritten(Queue queue, const isa::Encoded& encoded) {
-  constexpr std::uint64_t kBankBytes = isa::kPsumBankWords * 4;
-  std::uint32_t banks = 0;
-  for (const WriteRange& range : WriteFootprint(queue, encoded, isa::kMaxRows)) {  // any number
-    if (range.memory != WriteRange::Memory::kPsum) continue;
-    for (std::uint64_t b = range.begin / kBankBytes; b * kBankBytes < range.end; ++b) {
-      banks |= 1u << b;
+  if (IsDma(queue) || static_cast<Op>(encoded[0]) == Op::kNop) return 0;
+  const EngineInstr i = isa::DecodeEngineInstr(encoded);
+  if (static_cast<Space>(i.space_d) != Space::kPsum) return 0;
+  // The set of words, dimension by dimension: an instruction may write each of them any number of times.
+  constexpr std::size_t kWords = std::size_t{isa::kPsumBanks} * isa::kPsumBankWords;
+  std::bitset<kWords> words;
+  words.set(i.off_d / 4);
+  for (int d = 0; d < 4; ++d) {
+    const bool reduced = static_cast<Op>(i.opcode) == Op::kReduce && d <= i.rdims;
+    if (reduced || i.str_d[d] == 0) continue;
+    const std::bitset<kWords> before = words;
+    const std::size_t step = static_cast<std::size_t>(std::abs(i.str_d[d]));
+    for (std::size_t n = 1; n < i.size[d]; ++n) {
+      words |= i.str_d[d] > 0 ? before << n * step : before >> n * step;
     }
+  }
+  std::uint32_t banks = 0;
+  for (std::size_t w = 0; w < kWords; ++w) {
+    if (words[w]) banks |= 1u << w / isa::kPsumBankWords;
   }
   return static_cast<std::uint8_t>(banks);
 }
