@@ -113,9 +113,10 @@ module dot_group #(
   endfunction
   // The second product of int8 pairs: magnitudes up to 128, so the upper digit is never 3.
   function automatic logic [14:0] product_int8(input logic [7:0] x, input logic [8:0] triple, input logic [7:0] w);
+    logic [8:0] last;
+    last = ({9{w[6]}} & {1'b0, x}) | ({9{w[7]}} & {x, 1'b0});
     product_int8 = 15'(add_rows(16'(digit(w[1:0], x, {1'b0, triple})), 16'(digit(w[3:2], x, {1'b0, triple})) << 2,
-                                16'(digit(w[5:4], x, {1'b0, triple})) << 4,
-                                16'(({9{w[6]}} & {1'b0, x}) | ({9{w[7]}} & {x, 1'b0})) << 6));
+                                16'(digit(w[5:4], x, {1'b0, triple})) << 4, 16'(last) << 6));
   endfunction
   localparam int unsigned ProdW = Pairs ? 31 : 16;  // {second int8 product, product}
   logic [D*ProdW-1:0] prod, prod_1;
