@@ -259,7 +259,7 @@ $(ARRAY_FULL)/Vpe_array__ALL.a: $(ARRAY_FULL)/Vpe_array_hier.mk
 	$(VL_MAKE) -f Vpe_array_hier.mk > $(@D)/build.log 2>&1 || { cat $(@D)/build.log; exit 1; }
 	$(VL_MAKE) -f Vpe_array.mk verilated.o verilated_dpi.o verilated_threads.o >> $(@D)/build.log 2>&1
 	@touch $@
-ARRAY_FULL_LIBS := $(ARRAY_FULL)/Vpe_array__ALL.a $(ARRAY_FULL)/Vpe_tile_d/libpe_tile_d.a \
+ARRAY_FULL_LIBS := $(ARRAY_FULL)/Vpe_array__ALL.a $(ARRAY_FULL)/Vpe_tile_*/libpe_tile_*.a \
   $(addprefix $(ARRAY_FULL)/,verilated.o verilated_dpi.o verilated_threads.o)
 $(ARRAY_FULL)/%.o: %.cpp $(ARRAY_FULL)/Vpe_array__ALL.a
 	@mkdir -p $(@D)
