@@ -120,10 +120,13 @@ bench-gemm: ## how busy the array is: 512^3, a cold product, SHAPES random ones 
 # The array's own proofs and long runs: make proof-array, soak-array, mutants (docs/verification.md).
 PROOFS ?=
 MUTANTS ?= 500
-.PHONY: proof-array soak-array mutants
+.PHONY: proof-array soak-array mutants activity
 proof-array: # the PE against its specification, part by part (PROOFS=quick or names)
 	@scripts/setup.sh --no-data synth
 	@python3 scripts/array_proof.py $(if $(filter quick,$(PROOFS)),--quick) $(filter-out quick,$(PROOFS))
+activity: # capacitance a PE switches, by the share of zeros among the operands (LIB=)
+	@scripts/setup.sh --no-data synth
+	@python3 synth/activity.py $(if $(LIB),--lib $(LIB))
 DOTS   ?= 1000000000
 $(call number,DOTS,1,9223372036854775807)
 soak-array: # every bf16 product, DOTS=1000000000 dot products: 1.5 hours
