@@ -1,6 +1,8 @@
 // Shape and timing of the PE array for a number of rows, in one place: the array, the tensor engine and
 // the test benches ask here.
 `default_nettype none
+`ifndef ARRAY_PKG_SV  // pe_tile includes it
+`define ARRAY_PKG_SV
 package array_pkg;
   // An operand of a row: {sign, exponent[8], significand[8]}, see dot_pe. With pairs {sign, exponent[4:3]} of lane 1
   // stand above it; what two 8-bit numbers are in it says pair_decode.
@@ -92,3 +94,4 @@ package array_pkg;
     Above = g[0];
   endfunction
 endpackage
+`endif
