@@ -98,7 +98,7 @@ build/test/system-functional: $(SYSTEM_SRC:%.cpp=build/host/%.o) build/host/tb/s
 	@mkdir -p $(@D)
 	@g++ $^ $(LIBS) -o $@
 # nanopair is nano and pairs: of it the pairs only.
-SYSTEM_SRC_nanopair := tb/system/pair_test.cpp tb/system/verilated/make_verilated.cpp
+SYSTEM_SRC_nanopair := tb/system/pair_test.cpp tb/system/verilated/make_verilated.cpp tb/system/verilated/pair_cycles_test.cpp
 define system_test
 build/test/system-$(1): $(patsubst %.cpp,build/$(1)/%.o,$(or $(SYSTEM_SRC_$(1)),$(filter-out $(if $(filter-out nano,$(1)),tb/system/device_test.cpp),$(SYSTEM_SRC)) $(wildcard tb/system/verilated/*.cpp))) \
   build/host/tb/support/main.o $$(PROGRAM_LIBS_$(1))
