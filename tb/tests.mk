@@ -56,7 +56,7 @@ $(eval $(call rtl_test,pe_array-16-cuts-structure,pe_array,tb/tensor/pe_array_te
 $(eval $(call rtl_test,pe_array-16-d4,pe_array,tb/tensor/pe_array_test.cpp,$(ARRAY) -GRows=16 -GD=4 +define+YOSYS,))
 # Pairs of 8-bit numbers: simulated form, structure, and structure with two groups each way and every cut.
 $(eval $(call rtl_test,pe_array-8-pairs,pe_array,tb/tensor/pe_array_test.cpp,$(ARRAY) -GRows=8 "-GPairs=1'b1",))
-$(eval $(call rtl_test,pe_array-16-pairs-structure,pe_array,tb/tensor/pe_array_test.cpp,$(ARRAY) -GRows=16 "-GPairs=1'b1" +define+YOSYS,))
+$(eval $(call rtl_test,pe_array-8-pairs-structure,pe_array,tb/tensor/pe_array_test.cpp,$(ARRAY) -GRows=8 "-GPairs=1'b1" +define+YOSYS,))
 $(eval $(call rtl_test,pe_array-16-pairs-cuts,pe_array,tb/tensor/pe_array_test.cpp,$(ARRAY) -GRows=16 -GD=8 -GG=8 "-GPairs=1'b1" "-GCuts=7'h7f",))
 $(eval $(call rtl_test,pe_array-16-pairs-cuts-structure,pe_array,tb/tensor/pe_array_test.cpp,$(ARRAY) -GRows=16 -GD=8 -GG=8 "-GPairs=1'b1" "-GCuts=7'h7f" +define+YOSYS,))
 # Random dot products on the array, simulated and synthesised (d4) form: a million in make test, more in make soak-array.
