@@ -469,6 +469,13 @@ def record(label, rows, argument):
       if variant in r:
         figure(f'path_{variant}', r[variant]['path_ns'], 'ns', name, note)
         figure(f'area_mac_{variant}', r[variant]['area_mac'], 'um2', name, note)
+  for name in ('d16-none-g16', 'd16-none-g16-pairs', 'd32-none-g16-pairs'):
+    if name in rows:
+      what = '8-bit pairs at twice the rate' if 'pairs' in name else 'without 8-bit pairs'
+      figure('area_mac', rows[name]['plain']['area_mac'], 'um2', name, what)
+      figure('path_buffered', rows[name]['buffered']['path_ns'], 'ns', name, f'{what}; trees for large nets')
+      for added in figures[-2:]:
+        added['command'] += ' POINTS=pairs'
   if figures:
     results.add_all(figures)
 
