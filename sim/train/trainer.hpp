@@ -85,7 +85,6 @@ struct NumericMode {
   isa::Round activation_round = isa::Round::kRne;
   isa::Round gradient_round = isa::Round::kRne;
   float weight_scale = 1;      // of the copy for the products: a power of two, divided out again
-  float activation_scale = 1;  // of inputs and hidden activations (fp8)
   float loss_scale = 1;        // of gradients, divided out in the update
 
   // fp32, bf16-rne, bf16-sr, fp8-sr, mixed
