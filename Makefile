@@ -181,7 +181,7 @@ VERILATOR_INC := /usr/share/verilator/include
 CXXFLAGS := -std=c++20 -O2 -ffp-contract=off -Wall -Wextra -Werror -MMD -MP -I.
 
 HOST_SRC := $(filter-out sim/train/train_main.cpp,$(wildcard sim/data/*.cpp sim/train/*.cpp sim/model/*.cpp \
-  sim/program/*.cpp sim/device/*.cpp sim/golden/*.cpp))
+  sim/program/*.cpp sim/program/train/*.cpp sim/device/*.cpp sim/golden/*.cpp))
 HOST_OBJ := $(HOST_SRC:%.cpp=build/host/%.o)
 LIBS := -lfmt -lz -lpthread
 
