@@ -21,6 +21,13 @@ POINTS  ?= main
 JOBS    ?= $(shell nproc)
 FILTER  ?=
 SIM_ARGS ?=
+SETS    ?=
+MODES   ?=
+SEEDS   ?=
+EPOCHS  ?=
+DATA    ?=
+STUDY   ?= run
+STUDY_ARGS ?=
 
 CONFIGS := nano tiny small full
 one_of = $(if $(filter-out $(words $($(1))),1)$(filter-out $(2),$($(1))),$(error $(1)=$($(1)): choose one of $(2)))
@@ -52,6 +59,7 @@ help: ## list the verbs and options
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
 	@echo 'Options (with defaults): CONFIG=$(CONFIG) ($(CONFIGS)), SEED=$(SEED), TRACE=$(TRACE) (1: waves), THREADS=$(THREADS),'
 	@echo '  sim: BACKEND=$(BACKEND) (rtl functional), IMAGES=$(IMAGES), IMAGE=file.pgm, DATASET=$(DATASET) (auto mnist digits fashion)'
+	@echo '  study: SETS, MODES, SEEDS=10, EPOCHS, DATA=own file, STUDY=run (cost batch tune report status), STUDY_ARGS (scripts/study.py --help)'
 	@echo '  bench-gemm: SHAPES=$(SHAPES), DRAW=$(DRAW) (mixed uniform log)'
 	@echo '  synth, explore: LIB=liberty file, BLOCKS=$(BLOCKS), POINTS=$(POINTS)      test: FILTER=Catch2 test specification      JOBS=$(JOBS)'
 
@@ -113,6 +121,14 @@ bench-gemm: ## how busy the array is: 512^3, a cold product, SHAPES random ones 
 	@build/$(VARIANT)/gemm_bench --config $(CONFIG) --shapes $(SHAPES) --seed $(SEED) --draw $(DRAW) --bars \
 	  --json build/gemm-$(CONFIG).json --out build/results.d/gemm-$(CONFIG).json
 	@scripts/results.py diff --prefix gemm.
+
+# STUDY=run trains what is not trained yet; cost and batch measure steps on the Verilated core; scripts/study.py --help.
+.PHONY: study
+study: ## train on real data in five numeric modes, table and curves (SETS, MODES, SEEDS, EPOCHS, DATA=own file, STUDY=cost)
+	@scripts/setup.sh --no-data sim docs
+	@+$(BUILD) build/host/study_run $(if $(filter cost batch,$(STUDY)),build/$(CONFIG)/study_cost)
+	@python3 scripts/study.py $(STUDY) --jobs $(JOBS) --config $(CONFIG) $(if $(SETS),--sets '$(SETS)') $(if $(MODES),--modes '$(MODES)') \
+	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(DATA),--data '$(DATA)') $(STUDY_ARGS)
 
 # The array's own proofs and long runs: make proof-array, soak-array, mutants (docs/verification.md).
 PROOFS ?=
@@ -196,6 +212,8 @@ build/host/libdither.a: $(HOST_OBJ)
 	@ar rcs $@ $^
 build/host/train: build/host/sim/train/train_main.o build/host/libdither.a
 	@g++ $^ $(LIBS) -o $@
+build/host/study_run: build/host/sim/app/study_run.o build/host/libdither.a
+	@g++ $^ $(LIBS) -o $@
 build/host/rounder_%: build/host/sim/app/rounder_%.o
 	@g++ $^ $(LIBS) -o $@
 build/model/%.dmlp: build/host/train build/data/%/images.idx3
@@ -238,6 +256,8 @@ build/$(1)/digits: build/$(1)/sim/app/digits.o $$(PROGRAM_LIBS_$(1))
 build/$(1)/bench: build/$(1)/sim/app/bench.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))
 build/$(1)/gemm_bench: build/$(1)/sim/app/gemm_bench.o $$(PROGRAM_LIBS_$(1))
+	@$$(PROGRAM_LINK_$(1))
+build/$(1)/study_cost: build/$(1)/sim/app/study_cost.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))
 build/$(1)/wave_demo: build/$(1)/sim/app/wave_demo.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))
