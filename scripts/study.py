@@ -428,7 +428,10 @@ def provide(options):
 def command_run(options):
     names, missing = provide(options)
     failed, interrupted = run_all(plan(names, options), options)
-    report(options)
+    try:
+        report(options)
+    except study_report.ReportError as error:
+        failed.append(f"report: {error}")
     for text in missing + failed:
         say(f"not done: {text}")
     if interrupted:
