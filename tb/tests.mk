@@ -119,4 +119,4 @@ CHECK_setup := scripts/setup.sh --check sim synth wave
 CHECK_soak-array := build/soak/pe_array-16 --dots 1000000 && build/soak/pe_array-16-d4 --dots 200000 && ! build/soak/pe_array-16 --dots 1000 --broken
 CHECK_proof-array := python3 scripts/array_proof.py --quick
 
-all-tests: $(TEST_PROGRAMS) build/tiny/digits build/host/train build/nano-trace/wave_demo build/tiny/bench build/tiny/gemm_bench build/soak/pe_array-16 build/soak/pe_array-16-d4
+all-tests: $(TEST_PROGRAMS) build/tiny/digits build/host/host_train build/nano-trace/wave_demo build/tiny/bench build/tiny/gemm_bench build/soak/pe_array-16 build/soak/pe_array-16-d4

@@ -1,7 +1,7 @@
 // Data sets, pictures, the host trainer and its model file, on small files made here: no network,
 // no downloaded data.
 //
-// Model   sim/data/dataset.hpp, sim/train/mlp.hpp, sim/train/train.hpp
+// Model   sim/data/dataset.hpp, sim/host_train/mlp.hpp, sim/host_train/train.hpp
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdlib>
@@ -14,8 +14,8 @@
 
 #include "sim/data/dataset.hpp"
 #include "sim/data/random.hpp"
-#include "sim/train/mlp.hpp"
-#include "sim/train/train.hpp"
+#include "sim/host_train/mlp.hpp"
+#include "sim/host_train/train.hpp"
 
 namespace fs = std::filesystem;
 using Catch::Matchers::Contains;

@@ -484,7 +484,7 @@ class StepBuilder {
     const Tensor &x = *input.b, &dy = *gradient.b;
     const std::uint32_t block = std::min(layer.units, kBank);
     const std::uint32_t per_bank = kBank / block;
-    OpenUpdate(kBank);
+    OpenUpdate(std::min(per_bank, Tiles(layer.inputs)) * block);
     ForTiles(layer.inputs, rows_, per_bank, [&](std::uint32_t k0, std::uint32_t count, std::uint32_t parts) {
       for (std::uint32_t m0 = 0; m0 < layer.units; m0 += block) {
         const std::uint32_t columns = std::min(block, layer.units - m0);

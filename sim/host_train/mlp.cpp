@@ -1,5 +1,5 @@
 // Evaluating a multilayer perceptron on the host, and its file; mlp.hpp defines both.
-#include "sim/train/mlp.hpp"
+#include "sim/host_train/mlp.hpp"
 
 #include <fmt/format.h>
 #include <zlib.h>

@@ -1,0 +1,126 @@
+#include "sim/golden/training.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace dither::golden {
+namespace {
+
+constexpr double kSqrt2 = 1.41421356237309504880;
+constexpr double kPi = 3.14159265358979323846;
+
+double Sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+// Before the activation.
+Matrix Sums(const Layer& layer, const Matrix& x) {
+  Matrix z(x.rows, layer.weights.columns);
+  for (std::size_t n = 0; n < x.rows; ++n) {
+    for (std::size_t m = 0; m < z.columns; ++m) {
+      double sum = layer.bias.empty() ? 0 : layer.bias[m];
+      for (std::size_t k = 0; k < x.columns; ++k) sum += x(n, k) * layer.weights(k, m);
+      z(n, m) = sum;
+    }
+  }
+  return z;
+}
+
+Matrix Activated(const Layer& layer, Matrix z) {
+  for (double& v : z.values) v = Apply(layer.activation, v);
+  return z;
+}
+
+}  // namespace
+
+double Apply(Nonlinearity f, double x) {
+  switch (f) {
+    case Nonlinearity::kNone: return x;
+    case Nonlinearity::kRelu: return std::max(x, 0.0);
+    case Nonlinearity::kGelu: return x * 0.5 * std::erfc(-x / kSqrt2);
+    case Nonlinearity::kTanh: return std::tanh(x);
+    case Nonlinearity::kSigmoid: return Sigmoid(x);
+    case Nonlinearity::kSilu: return x * Sigmoid(x);
+  }
+  return 0;
+}
+
+double Derivative(Nonlinearity f, double x) {
+  switch (f) {
+    case Nonlinearity::kNone: return 1;
+    case Nonlinearity::kRelu: return x > 0 ? 1 : 0;
+    case Nonlinearity::kGelu:
+      return 0.5 * std::erfc(-x / kSqrt2) + x * std::exp(-x * x / 2) / std::sqrt(2 * kPi);
+    case Nonlinearity::kTanh: return 1 - std::tanh(x) * std::tanh(x);
+    case Nonlinearity::kSigmoid: return Sigmoid(x) * (1 - Sigmoid(x));
+    case Nonlinearity::kSilu: return Sigmoid(x) * (1 + x * (1 - Sigmoid(x)));
+  }
+  return 0;
+}
+
+double SoftmaxCrossEntropy(const Matrix& z, const std::vector<std::uint32_t>& labels, Matrix* gradient) {
+  double loss = 0;
+  if (gradient) *gradient = Matrix(z.rows, z.columns);
+  const auto batch = static_cast<double>(z.rows);
+  for (std::size_t n = 0; n < z.rows; ++n) {
+    double most = z(n, 0), sum = 0;
+    for (std::size_t m = 0; m < z.columns; ++m) most = std::max(most, z(n, m));
+    for (std::size_t m = 0; m < z.columns; ++m) sum += std::exp(z(n, m) - most);
+    loss += (std::log(sum) - (z(n, labels[n]) - most)) / batch;
+    for (std::size_t m = 0; gradient && m < z.columns; ++m) {
+      (*gradient)(n, m) = (std::exp(z(n, m) - most) / sum - (m == labels[n] ? 1 : 0)) / batch;
+    }
+  }
+  return loss;
+}
+
+double MeanSquare(const Matrix& z, const Matrix& targets, Matrix* gradient) {
+  double loss = 0;
+  const auto count = static_cast<double>(z.values.size());
+  if (gradient) *gradient = Matrix(z.rows, z.columns);
+  for (std::size_t i = 0; i < z.values.size(); ++i) {
+    const double d = z.values[i] - targets.values[i];
+    loss += d * d / count;
+    if (gradient) gradient->values[i] = 2 * d / count;
+  }
+  return loss;
+}
+
+std::vector<Matrix> Forward(const std::vector<Layer>& net, const Matrix& x) {
+  std::vector<Matrix> values = {x};
+  for (const Layer& layer : net) values.push_back(Activated(layer, Sums(layer, values.back())));
+  return values;
+}
+
+Gradients Backward(const std::vector<Layer>& net, const Matrix& x,
+                   const std::vector<std::uint32_t>& labels, const Matrix& targets) {
+  const std::vector<Matrix> values = Forward(net, x);
+  Gradients g;
+  Matrix dy;
+  g.loss = labels.empty() ? MeanSquare(values.back(), targets, &dy)
+                          : SoftmaxCrossEntropy(values.back(), labels, &dy);
+  g.weights.resize(net.size());
+  g.bias.resize(net.size());
+  for (std::size_t l = net.size(); l-- > 0;) {
+    const Layer& layer = net[l];
+    const Matrix& in = values[l];
+    const Matrix z = Sums(layer, in);
+    for (std::size_t i = 0; i < dy.values.size(); ++i) {
+      dy.values[i] *= Derivative(layer.activation, z.values[i]);
+    }
+    Matrix below(in.rows, in.columns);
+    g.weights[l] = Matrix(in.columns, dy.columns);
+    g.bias[l].assign(layer.bias.size(), 0);
+    for (std::size_t n = 0; n < in.rows; ++n) {
+      for (std::size_t m = 0; m < dy.columns; ++m) {
+        if (!layer.bias.empty()) g.bias[l][m] += dy(n, m);
+        for (std::size_t k = 0; k < in.columns; ++k) {
+          g.weights[l](k, m) += in(n, k) * dy(n, m);
+          below(n, k) += layer.weights(k, m) * dy(n, m);
+        }
+      }
+    }
+    dy = std::move(below);
+  }
+  return g;
+}
+
+}  // namespace dither::golden

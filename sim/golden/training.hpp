@@ -1,0 +1,43 @@
+// Golden kernels of training: what forward, backward and update mean, in double precision and plain
+// loops. Batches are matrices [example][feature]. Nothing of sim/model or sim/program is included.
+//
+// Test  tb/train/golden_test.cpp, by differences of the loss
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "sim/golden/golden.hpp"
+
+namespace dither::golden {
+
+enum class Nonlinearity { kNone, kRelu, kGelu, kTanh, kSigmoid, kSilu };
+double Apply(Nonlinearity f, double x);
+double Derivative(Nonlinearity f, double x);
+
+struct Layer {
+  Matrix weights;            // [inputs][units]
+  std::vector<double> bias;  // [units], or none
+  Nonlinearity activation = Nonlinearity::kNone;
+};
+
+struct Gradients {
+  double loss = 0;
+  std::vector<Matrix> weights;
+  std::vector<std::vector<double>> bias;
+};
+
+// Mean over the batch, and its gradient for z.
+double SoftmaxCrossEntropy(const Matrix& z, const std::vector<std::uint32_t>& labels, Matrix* gradient);
+// Mean over the batch and the outputs.
+double MeanSquare(const Matrix& z, const Matrix& targets, Matrix* gradient);
+
+// Activations of all layers: [0] is the input, the last one the outputs.
+std::vector<Matrix> Forward(const std::vector<Layer>& net, const Matrix& x);
+
+// Loss and gradients of a perceptron; labels where there are any, else targets.
+Gradients Backward(const std::vector<Layer>& net, const Matrix& x,
+                   const std::vector<std::uint32_t>& labels, const Matrix& targets);
+
+}  // namespace dither::golden
