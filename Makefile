@@ -220,13 +220,14 @@ build/host/%.o: %.cpp
 	@echo '  c++      $<'
 	@$(CXX) $(CXXFLAGS) $(FLAGS_$(basename $(notdir $<))) -c $< -o $@
 FLAGS_column_block := -O3
+FLAGS_study_host := -O3
 
 build/host/libdither.a: $(HOST_OBJ)
 	@rm -f $@
 	@ar rcs $@ $^
 build/host/host_train: build/host/sim/host_train/host_train_main.o build/host/libdither.a
 	@g++ $^ $(LIBS) -o $@
-build/host/study_run: build/host/sim/app/study_run.o build/host/libdither.a
+build/host/study_run build/host/study_host: build/host/%: build/host/sim/app/%.o build/host/libdither.a
 	@g++ $^ $(LIBS) -o $@
 build/host/rounder_%: build/host/sim/app/rounder_%.o
 	@g++ $^ $(LIBS) -o $@

@@ -53,7 +53,7 @@ CONFIGS = {
                 "low": {**LOW, "epochs": 3}},
     "ratings": {"hidden": "64-32", "batch": 128, "embedding": 16,
                 "tuned": {**TUNED, **ADAM, "rate": 0.003, "epochs": 2},
-                "low": {**LOW, **ADAM, "rate": 1e-4, "epochs": 3}},
+                "low": {**LOW, **ADAM, "rate": 3e-4, "epochs": 2}},
     "vowel": {"hidden": "64-64-64-64", "batch": 16, "tuned": {**TUNED, "rate": 0.03, "epochs": 40},
               "low": {**LOW, "epochs": 40}},
     "dna": {"hidden": "64-64-32-32-16", "batch": 32, "tuned": {**TUNED, "rate": 0.03, "epochs": 10},
