@@ -140,7 +140,7 @@ bench-gemm: ## how busy the array is: 512^3, a cold product, SHAPES random ones 
 .PHONY: study
 study: ## train on real data in five numeric modes, table and curves (SETS, MODES, SEEDS, EPOCHS, DATA=own file, STUDY=cost)
 	@scripts/setup.sh --no-data sim docs
-	@+$(BUILD) build/host/study_run $(if $(filter cost batch,$(STUDY)),build/$(CONFIG)/study_cost)
+	@+$(BUILD) build/host/study_run build/host/study_host $(if $(filter cost batch,$(STUDY)),build/$(CONFIG)/study_cost)
 	@python3 scripts/study.py $(STUDY) --jobs $(JOBS) --config $(CONFIG) $(if $(SETS),--sets '$(SETS)') $(if $(MODES),--modes '$(MODES)') \
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(filter-out file,$(origin EPOCHS)),--epochs $(EPOCHS)) $(if $(DATA),--data '$(DATA)') $(STUDY_ARGS)
 

@@ -79,8 +79,8 @@ def say(text):
     print(f"study.py: {text}", file=sys.stderr, flush=True)
 
 
-def build_dir():
-    return pathlib.Path(os.environ.get("STUDY_DIR") or ROOT / "build/study")
+def build_dir(host=False):
+    return pathlib.Path(os.environ.get("STUDY_DIR") or ROOT / f"build/study{'-host' if host else ''}")
 
 
 def revision():
@@ -183,10 +183,9 @@ def flags_of(config):
 class Run:
     """A training as a process of its own; its epochs are kept as they come."""
 
-    def __init__(self, config, program):
+    def __init__(self, config, program, folder):
         self.config, self.program = config, program
         digest = hashlib.sha256(key_of(config).encode()).hexdigest()[:16]
-        folder = build_dir() / "partial"
         folder.mkdir(parents=True, exist_ok=True)
         self.log, self.checkpoint = Log(folder / f"{digest}.jsonl"), folder / f"{digest}.ckpt"
         self.process, self.stopped, self.epochs, self.start = None, False, [], {}
@@ -337,7 +336,7 @@ class Progress:
 
 def run_all(configs, options):
     """Trains what results.jsonl does not have. Returns the texts of what failed and whether it was interrupted."""
-    results = Log(build_dir() / "results.jsonl")
+    results = Log(build_dir(options.host) / "results.jsonl")
     records = [r for r in results.read() if "config" in r]
     have = {key_of(r["config"]) for r in records}
     todo = [c for c in configs if key_of(c) not in have]
@@ -359,7 +358,7 @@ def run_all(configs, options):
                 config = waiting.get_nowait()
             except queue.Empty:
                 return
-            run = Run(config, options.program)
+            run = Run(config, options.program, build_dir(options.host) / "partial")
             with lock:
                 running.add(run)
             try:
@@ -442,7 +441,7 @@ def command_run(options):
 
 def command_status(options):
     names = [n for n in options.sets if table_path(n).exists()]
-    records = Log(build_dir() / "results.jsonl").read()
+    records = Log(build_dir(options.host) / "results.jsonl").read()
     configs = plan(names, options)
     have = {key_of(r["config"]) for r in records if "config" in r}
     estimate = Estimate([r for r in records if "config" in r and usable(r)])
@@ -469,7 +468,7 @@ def command_tune(options):
                 "validate": True}
                for name in names for rate in options.rates for seed in range(101, 101 + options.seeds)]
     failed, interrupted = run_all(configs, options)
-    records = {key_of(r["config"]): r for r in Log(build_dir() / "results.jsonl").read() if "config" in r}
+    records = {key_of(r["config"]): r for r in Log(build_dir(options.host) / "results.jsonl").read() if "config" in r}
     for name in names:
         for rate in options.rates:
             mine = [records[key_of(c)] for c in configs
@@ -484,7 +483,7 @@ def command_tune(options):
 
 
 def costs(names, modes, batches, options):
-    log = Log(build_dir() / "cost.jsonl")
+    log = Log(build_dir(options.host) / "cost.jsonl")
     program = options.cost_program or [str(ROOT / f"build/{options.config}/study_cost")]
     now, failed = revision(), []
     for name in names:
@@ -524,10 +523,10 @@ def report(options):
     names = [n for n in dict.fromkeys([*CONFIGS, *options.sets]) if table_path(n).exists()] + \
         sorted(p.stem for p in (study_data.data_dir() / "tables").glob("own-*.dtbl"))
     wanted = {key_of(base_config(n, r, options)): (n, r) for n in names for r in REGIMES}
-    results = [r for r in Log(build_dir() / "results.jsonl").read() if "config" in r]
-    measured = [c for c in Log(build_dir() / "cost.jsonl").read() if "cycles" in c]
-    study_report.write(ROOT, results, measured, wanted, MODES, build_dir() / "report", options.publish,
-                       not options.no_pictures)
+    results = [r for r in Log(build_dir(options.host) / "results.jsonl").read() if "config" in r]
+    measured = [c for c in Log(build_dir(options.host) / "cost.jsonl").read() if "cycles" in c]
+    study_report.write(ROOT, results, measured, wanted, MODES, build_dir(options.host) / "report",
+                       options.publish, not options.no_pictures, options.host)
 
 
 def command_report(options):
@@ -599,13 +598,17 @@ def parser():
     out.add_argument("--publish", action="store_true",
                      help="write docs/study.json, the tables of docs/study.md and docs/pictures/study_*.png")
     out.add_argument("--no-pictures", action="store_true")
-    out.add_argument("--program", type=str.split, default=[str(ROOT / "build/host/study_run")], help=argparse.SUPPRESS)
+    out.add_argument("--host", action="store_true",
+                     help="train in the host's floating point instead (build/host/study_host, results in build/study-host): "
+                          "not the core's bits, but a hundred times as fast")
+    out.add_argument("--program", type=str.split, help=argparse.SUPPRESS)
     out.add_argument("--cost-program", type=str.split, help=argparse.SUPPRESS)
     return out
 
 
 def main(argv=None):
     options = parser().parse_args(argv)
+    options.program = options.program or [str(ROOT / f"build/host/study_{'host' if options.host else 'run'}")]
     try:
         if options.verb in ("run", "tune"):
             os.nice(10)  # hours of work should not be in anybody's way

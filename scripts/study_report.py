@@ -217,9 +217,13 @@ def parts(data, modes):
     return out
 
 
-def filled(page, data, modes):
-    """The page with what stands between <!-- begin NAME --> and <!-- end NAME --> made anew."""
-    for name, text in parts(data, modes).items():
+def filled(page, data, modes, host=False):
+    """The page with what stands between <!-- begin NAME --> and <!-- end NAME --> made anew. What the host's floating
+    point has trained has parts of its own, and costs no cycles."""
+    made = parts(data, modes)
+    if host:
+        made = {f"host-{name}": made[name] for name in ("facts", "tuned", "low")}
+    for name, text in made.items():
         pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.S)
         if not pattern.search(page):
             raise ReportError(f"the page has no part between <!-- begin {name} --> and <!-- end {name} -->")
@@ -293,12 +297,25 @@ def replace(path, text):
     scratch.replace(path)
 
 
-def write(root, results, costs, wanted, modes, where, publish=False, with_pictures=True):
+def compact(data):
+    """JSON with a line for each innermost list, so that a change shows in few lines; numbers to six digits."""
+    def short(value):
+        if isinstance(value, float):
+            return float(f"{value:.6g}")
+        if isinstance(value, dict):
+            return {k: short(v) for k, v in value.items()}
+        return [short(v) for v in value] if isinstance(value, list) else value
+    text = json.dumps(short(data), indent=1)
+    return re.sub(r"\[[^][{}]*\]", lambda m: re.sub(r"\s*\n\s*", " ", m[0]), text) + "\n"
+
+
+def write(root, results, costs, wanted, modes, where, publish=False, with_pictures=True, host=False):
     """Tables and pictures into the folder `where`; publish: into docs/ as well. Own files stay out of docs/."""
-    data = summary(results, costs, wanted, modes)
+    # As it will be read again, so that the page can be checked against the file to the last digit.
+    data = json.loads(compact(summary(results, costs, wanted, modes)))
     if not data["runs"] and not data["cost"]:
         raise ReportError("nothing has been trained or measured yet with these options")
-    replace(where / "study.json", json.dumps(data, indent=1) + "\n")
+    replace(where / "study.json", compact(data))
     for name, text in parts(data, modes).items():
         if "Not measured yet." not in text:
             print(f"\n{text}")
@@ -308,18 +325,22 @@ def write(root, results, costs, wanted, modes, where, publish=False, with_pictur
         for kind in ("runs", "cost"):
             data[kind] = [r for r in data[kind] if not r.get("set", r["config"]["set"]).startswith("own-")]
         page = root / "docs/study.md"
-        replace(root / "docs/study.json", json.dumps(data, indent=1) + "\n")
-        replace(page, filled(page.read_text(encoding="utf-8"), data, modes))
-        if with_pictures:
+        replace(root / f"docs/study{'_host' if host else ''}.json", compact(data))
+        replace(page, filled(page.read_text(encoding="utf-8"), data, modes, host))
+        if with_pictures and not host:
             pictures(data, modes, root / "docs/pictures")
 
 
 def check_page(root, modes):
-    """0 if docs/study.md is what docs/study.json gives."""
-    page = (pathlib.Path(root) / "docs/study.md").read_text(encoding="utf-8")
-    data = json.loads((pathlib.Path(root) / "docs/study.json").read_text(encoding="utf-8"))
-    if filled(page, data, modes) == page:
-        return 0
-    print("study.py: docs/study.md is not what docs/study.json gives; study.py report --publish makes both",
-          file=sys.stderr)
-    return 1
+    """0 if docs/study.md is what docs/study.json and docs/study_host.json give."""
+    docs = pathlib.Path(root) / "docs"
+    page = (docs / "study.md").read_text(encoding="utf-8")
+    for host in (False, True):
+        path = docs / f"study{'_host' if host else ''}.json"
+        if not path.exists():
+            raise ReportError(f"{path.name}: no such file; study.py report {'--host ' if host else ''}--publish makes it")
+        if filled(page, json.loads(path.read_text(encoding="utf-8")), modes, host) != page:
+            print(f"study.py: docs/study.md is not what docs/{path.name} gives; study.py report --publish makes both",
+                  file=sys.stderr)
+            return 1
+    return 0

@@ -222,7 +222,7 @@ class StudyTest(unittest.TestCase):
         docs = self.folder / "docs"
         docs.mkdir()
         page = "Text.\n" + "".join(f"<!-- begin {n} -->\nold\n<!-- end {n} -->\nbetween\n"
-                                   for n in ("facts", "sets", "tuned", "low", "cost", "batch"))
+                                   for n in ("facts", "sets", "tuned", "low", "cost", "batch", "host-facts", "host-tuned", "host-low"))
         (docs / "study.md").write_text(page, encoding="utf-8")
 
         def cost(mode, batch, cycles, own):
@@ -232,7 +232,9 @@ class StudyTest(unittest.TestCase):
                  cost("fp32", 16, 4000, True), cost("bf16-sr", 64, 900, False), cost("mixed", 64, 1000, False)]
         wanted = {study.key_of(study.base_config("vowel", "tuned", options)): ("vowel", "tuned")}
         with contextlib.redirect_stdout(io.StringIO()):
-            study_report.write(self.folder, self.records(), costs, wanted, study.MODES, self.folder / "report", True, False)
+            for host in (False, True):
+                study_report.write(self.folder, self.records(), costs, wanted, study.MODES, self.folder / "report", True,
+                                   False, host)
         text = (docs / "study.md").read_text(encoding="utf-8")
         self.assertNotIn("old", text)
         self.assertIn("| 54.75 ± 0.25 |", text)  # fp32: 100 + 4 + seed + 4 of 200
