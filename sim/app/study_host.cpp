@@ -62,18 +62,19 @@ class HostTrainer {
  public:
   HostTrainer(const Setup& setup, const Table& table, int train_end)
       : setup_(setup), table_(table), random_(setup.seed), bits_(setup.seed), order_(train_end) {
-    std::iota(order_.begin(), order_.end(), 0);
     columns_ = table.columns();
     sizes_ = {table.features + columns_ * static_cast<int>(setup.embedding)};
     for (const std::uint32_t units : setup.hidden) sizes_.push_back(static_cast<int>(units));
     sizes_.push_back(table.classes);
     for (std::size_t l = 0; l + 1 < sizes_.size(); ++l) {
       const auto in = static_cast<std::size_t>(sizes_[l]), out = static_cast<std::size_t>(sizes_[l + 1]);
-      weights_.push_back(Draw(in, out, std::sqrt(2.0F / static_cast<float>(in))));
+      // The trainer's first weights: with one seed both begin alike.
+      const double gain = l + 2 == sizes_.size() ? 3.0 : 6.0;
+      weights_.push_back(Draw(in, out, static_cast<float>(std::sqrt(gain / static_cast<double>(in)))));
       bias_.push_back(Draw(1, out, 0));
     }
     for (const std::uint32_t index : table.table_of) {
-      tables_.push_back(Draw(table.sizes[index], setup.embedding, 0.1F));
+      tables_.push_back(Draw(table.sizes[index], setup.embedding, 0.17F));
     }
     activations_.resize(sizes_.size());
     gradients_.resize(sizes_.size());
@@ -83,7 +84,8 @@ class HostTrainer {
   std::uint64_t step() const { return step_; }
 
   double Epoch(const std::function<float(std::uint64_t)>& rate) {
-    random_.Shuffle(order_);
+    std::iota(order_.begin(), order_.end(), 0);  // the trainer's order
+    SplitMix64(setup_.seed * 0x9e3779b97f4a7c15u + ++epoch_).Shuffle(order_);
     double loss = 0;
     for (std::uint64_t s = 0; s < StepsPerEpoch(); ++s) {
       loss += Step(std::span(order_).subspan(s * setup_.batch, setup_.batch), rate(step_));
@@ -120,7 +122,8 @@ class HostTrainer {
   float ComputeWeight(float x) const { return Is("fp8-sr") ? Nearest8(x * 64) / 64 : Compute(x); }
   float Gradient(float x) const { return Is("fp32") ? x : Nearest16(x); }
 
-  Parameter Draw(std::size_t inputs, std::size_t outputs, float deviation) {
+  // Uniform from -limit to limit.
+  Parameter Draw(std::size_t inputs, std::size_t outputs, float limit) {
     Parameter p;
     p.inputs = inputs;
     p.outputs = outputs;
@@ -128,10 +131,8 @@ class HostTrainer {
     p.momentum.resize(p.values.size());
     if (setup_.optimizer == "adamw") p.second.resize(p.values.size());
     for (float& v : p.values) {
-      if (deviation == 0) break;
-      double sum = -6;  // twelve uniform numbers: near enough to a normal one
-      for (int i = 0; i < 12; ++i) sum += random_.Uniform();
-      v = static_cast<float>(sum) * deviation;
+      if (limit == 0) break;
+      v = (2 * random_.Uniform() - 1) * limit;
       if (!Is("fp32") && !Is("mixed")) v = Nearest16(v);
     }
     p.compute.resize(p.values.size());
@@ -273,7 +274,7 @@ class HostTrainer {
   int columns_ = 0;
   std::vector<Parameter> weights_, bias_, tables_;
   std::vector<Floats> activations_, gradients_;
-  std::uint64_t step_ = 0;
+  std::uint64_t step_ = 0, epoch_ = 0;
 };
 
 void Say(const nlohmann::json& line) {
