@@ -256,6 +256,8 @@ build/$(1)/gemm_bench: build/$(1)/sim/app/gemm_bench.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))
 build/$(1)/train: build/$(1)/sim/app/train.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))
+build/$(1)/train_bench: build/$(1)/sim/app/train_bench.o $$(PROGRAM_LIBS_$(1))
+	@$$(PROGRAM_LINK_$(1))
 build/$(1)/wave_demo: build/$(1)/sim/app/wave_demo.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))
 -include build/$(1)/core/Vdither_core__ver.d

@@ -556,6 +556,7 @@ DramTraffic Trainer::traffic() const {
   return {impl_->program_.dram_read, impl_->program_.dram_written,
           impl_->program_.program.size() * isa::kInstrBytes};
 }
+std::uint64_t Trainer::useful_columns() const { return impl_->program_.array_columns; }
 const Program& Trainer::step_program() const { return impl_->program_.program; }
 
 std::vector<std::string> Trainer::ParameterNames() const {

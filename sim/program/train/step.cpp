@@ -580,7 +580,7 @@ class StepBuilder {
   // A product that counts as work of the network.
   void Product(const Tensor& dst, const Tensor& stationary, const Tensor& moving, bool accumulate) {
     flow_.Product(dst, stationary, moving, accumulate);
-    columns_ += moving.Elements() / moving.Size(0);
+    columns_ += moving.Elements() / moving.Size(0) * PiecesOf(stationary.dtype) * PiecesOf(moving.dtype);
   }
 
   Flow flow_;
