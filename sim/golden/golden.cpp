@@ -60,6 +60,15 @@ double Apply(Binary op, double a, double b) {
     case Binary::kMul: return a * b;
     case Binary::kMax: return Maximum(a, b);
     case Binary::kMin: return -Maximum(-a, -b);
+    case Binary::kAbs: return std::fabs(a);
+    case Binary::kAbsMax: return Maximum(std::fabs(a), std::fabs(b));
+    case Binary::kEq: return a == b;
+    case Binary::kNe: return a != b;
+    case Binary::kLt: return a < b;
+    case Binary::kLe: return a <= b;
+    case Binary::kGt: return a > b;
+    case Binary::kGe: return a >= b;
+    case Binary::kSelect: return a != 0 ? b : 0.0;
   }
   return std::numeric_limits<double>::quiet_NaN();
 }
@@ -84,6 +93,25 @@ double Min(const std::vector<double>& values) {
   double result = values.at(0);
   for (const double value : values) result = Apply(Binary::kMin, result, value);
   return result;
+}
+
+std::size_t ArgMax(const std::vector<double>& values) {
+  std::size_t best = 0;
+  for (std::size_t n = 1; n < values.size(); ++n) {
+    if (values[n] > values[best]) best = n;
+  }
+  return best;
+}
+
+double Mean(const std::vector<double>& values) {
+  return Sum(values) / static_cast<double>(values.size());
+}
+
+double Variance(const std::vector<double>& values) {
+  const double mean = Mean(values);
+  double sum = 0;
+  for (const double value : values) sum += (value - mean) * (value - mean);
+  return sum / static_cast<double>(values.size());
 }
 
 std::size_t ArgMaxOfColumn(const Matrix& x, std::size_t column) {

@@ -83,6 +83,9 @@ class FunctionalModel {
   void LoadStationary(const isa::EngineInstr& i);
   void Tensor(const isa::EngineInstr& i);
   void Reduce(const isa::EngineInstr& i);
+  void Scan(const isa::EngineInstr& i);
+  void Stats(const isa::EngineInstr& i);
+  void Shuffle(const isa::EngineInstr& i);
   void Act(const isa::EngineInstr& i);
   CheckResult Copy(const isa::DmaInstr& i);
   void Store(const isa::EngineInstr& i, std::uint32_t lane, std::int64_t byte,
@@ -108,7 +111,7 @@ class FunctionalModel {
   std::vector<std::uint16_t> moving_;
   std::vector<std::uint32_t> unusual_;
   std::vector<std::int64_t> source_at_, target_at_;
-  std::vector<std::uint32_t> a_, b_;
+  std::vector<std::uint32_t> a_, b_, s_;
 };
 
 }  // namespace dither
