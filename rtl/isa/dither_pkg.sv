@@ -17,6 +17,9 @@ package dither_pkg;
   localparam int unsigned PartitionPitchLog2 = 20;  // log2 of the distance between partitions in the DMA's address space
   localparam int unsigned MaxRows = 128;  // largest number of partitions
   localparam int unsigned AddrBits = 48;  // bits of a DMA address
+  localparam int unsigned FuncSegments = 1024;  // segments of the scalar engine's function memory
+  localparam int unsigned FuncEntries = 1024;  // entries of its directory
+  localparam int unsigned FuncCodes = 32;  // codes of act's functions
   localparam logic [31:0] IdValue = 32'h44544852;
   localparam logic [31:0] VersionValue = 32'h00010000;
 
@@ -76,6 +79,7 @@ package dither_pkg;
   localparam logic [7:0] OpTensor = 8'd32;  // dst = func(src0, src1), elementwise; src1 a tensor or imm0
   localparam logic [7:0] OpReduce = 8'd33;  // reduce src0 along its rdims+1 innermost dimensions
   localparam logic [7:0] OpAct = 8'd48;  // dst = func(src0 * imm0 + bias), the bias being src1 or imm1
+  localparam logic [7:0] OpLoad = 8'd49;  // load the set of function tables that lies in partition part_0 of SBUF, in place of the one before; refused whole if damaged
   localparam logic [7:0] OpCopy = 8'd64;  // move a strided tensor between any two of DRAM and SBUF
 
   // func of `transpose`: where the byte of an element lands in its PSUM word.
@@ -95,9 +99,34 @@ package dither_pkg;
   localparam logic [7:0] RedFuncMax = 8'd1;  // maximum
   localparam logic [7:0] RedFuncMin = 8'd2;  // minimum
 
-  // func of `act` (scalar engine).
+  // func of `act` (scalar engine). Codes from leaky_relu on need their table loaded.
   localparam logic [7:0] ActFuncIdentity = 8'd0;  // x
   localparam logic [7:0] ActFuncRelu = 8'd1;  // maximum(x, +0)
+  localparam logic [7:0] ActFuncLeakyRelu = 8'd2;  // x, or x/100 below 0 (the slope is data of the table)
+  localparam logic [7:0] ActFuncGelu = 8'd3;  // x (1 + erf(x / sqrt 2)) / 2
+  localparam logic [7:0] ActFuncGeluTanh = 8'd4;  // x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2
+  localparam logic [7:0] ActFuncSilu = 8'd5;  // x / (1 + exp(-x))
+  localparam logic [7:0] ActFuncSigmoid = 8'd6;  // 1 / (1 + exp(-x))
+  localparam logic [7:0] ActFuncTanh = 8'd7;  // hyperbolic tangent
+  localparam logic [7:0] ActFuncExp = 8'd8;  // e^x
+  localparam logic [7:0] ActFuncLog = 8'd9;  // natural logarithm; NaN below 0, -infinity at 0
+  localparam logic [7:0] ActFuncSqrt = 8'd10;  // square root; NaN below 0
+  localparam logic [7:0] ActFuncRsqrt = 8'd11;  // 1 / square root; NaN below 0, infinity of its sign at 0
+  localparam logic [7:0] ActFuncReciprocal = 8'd12;  // 1 / x
+  localparam logic [7:0] ActFuncSoftplus = 8'd13;  // log(1 + exp(x))
+  localparam logic [7:0] ActFuncErf = 8'd14;  // error function
+  localparam logic [7:0] ActFuncSin = 8'd15;  // sine, radians
+  localparam logic [7:0] ActFuncCos = 8'd16;  // cosine, radians
+  localparam logic [7:0] ActFuncLeakyReluGrad = 8'd17;  // derivative of leaky_relu (1 at 0)
+  localparam logic [7:0] ActFuncGeluGrad = 8'd18;  // derivative of gelu
+  localparam logic [7:0] ActFuncGeluTanhGrad = 8'd19;  // derivative of gelu_tanh
+  localparam logic [7:0] ActFuncSiluGrad = 8'd20;  // derivative of silu
+  localparam logic [7:0] ActFuncSigmoidGrad = 8'd21;  // derivative of sigmoid
+  localparam logic [7:0] ActFuncTanhGrad = 8'd22;  // derivative of tanh
+  localparam logic [7:0] ActFuncUser0 = 8'd23;  // a user's function
+  localparam logic [7:0] ActFuncUser1 = 8'd24;  // a user's function
+  localparam logic [7:0] ActFuncUser2 = 8'd25;  // a user's function
+  localparam logic [7:0] ActFuncUser3 = 8'd26;  // a user's function
 
   // State field of a queue's STATUS register.
   localparam logic [1:0] QueueStateIdle = 2'd0;  // nothing to do: HEAD = TAIL
@@ -123,6 +152,13 @@ package dither_pkg;
   localparam logic [7:0] ErrAxiFetch = 8'd15;  // ERR_ADDR is the burst's address
   localparam logic [7:0] ErrWatchdog = 8'd16;  // semaphore not reached, or memory silent, for WATCHDOG cycles
   localparam logic [7:0] ErrPsumUnwritten = 8'd17;  // checked last, when the wait has been met; ERR_ADDR is the first byte of the lowest such bank, in the partition
+  localparam logic [7:0] ErrBadTable = 8'd18;  // load: header, length or CRC-32 of the set is wrong; ERR_ADDR is its first byte in the partition; the set before stays
+  localparam logic [7:0] ErrFuncNotLoaded = 8'd19;  // act: checked last, when the wait has been met; ERR_ADDR is the function's code
+
+  // sum of `act`: what is written.
+  localparam logic [1:0] ActSumNone = 2'd0;  // every element
+  localparam logic [1:0] ActSumTotal = 2'd1;  // the sum of the rdims+1 innermost dimensions, as `reduce` does it
+  localparam logic [1:0] ActSumRunning = 2'd2;  // for every element the sum so far in its group of rdims+1 innermost dimensions
 
   // The engine layout, most significant field first.
   typedef struct packed {
@@ -131,7 +167,8 @@ package dither_pkg;
     logic [3:0][15:0] str_0;  // 352: source 0 strides in elements
     logic [3:0][15:0] str_d;  // 288: destination strides in elements
     logic [3:0][15:0] size;  // 224: sizes of the four dimensions, size[0] innermost, shared by all operands
-    logic [7:0] rsv5;  // 216: reserved, zero
+    logic [5:0] rsv5;  // 218: reserved, zero
+    logic [1:0] sum;  // 216: act: ActSum
     logic [23:0] off_1;  // 192: byte offset of source 1 (matmul, transpose: the stationary tile)
     logic [7:0] rsv4;  // 184: reserved, zero
     logic [23:0] off_0;  // 160: byte offset of source 0
@@ -147,7 +184,7 @@ package dither_pkg;
     logic [7:0] part_d;  // 96: first partition of the destination
     logic [7:0] parts_d;  // 88: partitions of the destination (matmul, transpose: columns M; else = parts)
     logic [7:0] parts;  // 80: partitions of the sources (matmul, transpose: rows K)
-    logic [1:0] rdims;  // 78: reduce: innermost dimensions to reduce, minus one
+    logic [1:0] rdims;  // 78: reduce, act with sum: innermost dimensions to reduce, minus one
     logic src1_imm;  // 77: source 1 is an immediate: imm0 for tensor, imm1 for act
     logic space_1;  // 76: Space of source 1
     logic space_0;  // 75: Space of source 0
@@ -172,7 +209,7 @@ package dither_pkg;
     logic [7:0] opcode;  // 0: Op
   } instr_t;
   localparam logic [511:0] EngineReserved =
-    512'h000000000000000000000000000000000000000000000000000000000000000000000000ff000000ff000000ff00000040000000000000008000000000800000;
+    512'h000000000000000000000000000000000000000000000000000000000000000000000000fc000000ff000000ff00000040000000000000008000000000800000;
 
   // The dma layout, most significant field first.
   typedef struct packed {

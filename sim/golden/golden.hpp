@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <vector>
 
 namespace dither::golden {
@@ -31,6 +32,10 @@ Matrix Relu(const Matrix& x);
 
 enum class Binary { kAdd, kSub, kMul, kMax, kMin };
 double Apply(Binary op, double a, double b);
+
+// The scalar engine's function of a name ("gelu", "silu_grad", ...) by the host's math library;
+// NaN outside its domain. Throws std::invalid_argument for another name.
+double Function(const std::string& name, double x);
 
 double Sum(const std::vector<double>& values, double* magnitude = nullptr);
 double Max(const std::vector<double>& values);

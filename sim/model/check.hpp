@@ -45,6 +45,10 @@ constexpr PartitionStride SplitStride(std::int32_t stride) {
 constexpr bool ReadsSource0(const isa::EngineInstr& i) {
   return static_cast<isa::Op>(i.opcode) != isa::Op::kTranspose;
 }
+// True if an engine instruction has a destination in memory.
+constexpr bool Writes(const isa::EngineInstr& i) {
+  return static_cast<isa::Op>(i.opcode) != isa::Op::kLoad;
+}
 // True if source 1 of an engine instruction is a tensor in memory.
 constexpr bool ReadsSource1(const isa::EngineInstr& i) {
   switch (static_cast<isa::Op>(i.opcode)) {
@@ -112,6 +116,7 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
   const bool array = matmul || transpose;
   const bool reduce = op == isa::Op::kReduce;
   const bool act = op == isa::Op::kAct;
+  const bool load = op == isa::Op::kLoad;
 
   if (i.round > static_cast<std::uint8_t>(isa::Round::kRtz)) return {Err::kBadFunc};
   const bool known = matmul   ? i.func == 0 && i.tiles <= 2
@@ -119,7 +124,9 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
                          ? !isa::Name(static_cast<isa::TransposeFunc>(i.func)).empty() &&
                                i.tiles == 0
                      : reduce ? !isa::Name(static_cast<isa::RedFunc>(i.func)).empty()
-                     : act    ? !isa::Name(static_cast<isa::ActFunc>(i.func)).empty()
+                     : act    ? !isa::Name(static_cast<isa::ActFunc>(i.func)).empty() &&
+                                 !isa::Name(static_cast<isa::ActSum>(i.sum)).empty()
+                     : load   ? i.func == 0
                               : !isa::Name(static_cast<isa::VecFunc>(i.func)).empty();
   if (!known) return {Err::kBadFunc};
 
@@ -131,7 +138,7 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
     std::array<std::int16_t, 4> str;
   };
   const std::array<Operand, 3> operands = {{
-      {true, i.dtype_d, i.space_d, i.part_d, i.parts_d, i.off_d, i.str_d},
+      {Writes(i), i.dtype_d, i.space_d, i.part_d, i.parts_d, i.off_d, i.str_d},
       {ReadsSource0(i), i.dtype_0, i.space_0, i.part_0, i.parts, i.off_0, i.str_0},
       {ReadsSource1(i), i.dtype_1, i.space_1, i.part_1, i.parts, i.off_1, i.str_1},
   }};
@@ -151,24 +158,31 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
       bad |= (n == 1 ? i.piece_0 : i.piece_1) >= pieces;
     }
     if (transpose && n == 2) bad |= i.piece_1 >= Bytes(o.dtype);
+    if (load) bad |= dtype != isa::Dtype::kInt32;
     if (bad) return {Err::kBadDtype, n};
   }
   if (array && i.space_d == 0) return {Err::kBadSpace, 0};
-  if (matmul && i.space_0 != 0) return {Err::kBadSpace, 1};
+  if ((matmul || load) && i.space_0 != 0) return {Err::kBadSpace, 1};
   if ((array || (act && read1)) && i.space_1 != 0) return {Err::kBadSpace, 2};
 
   for (const std::uint16_t size : i.size) {
     if (size == 0) return {Err::kBadSize};
   }
-  if (i.parts == 0 || i.parts_d == 0) return {Err::kBadSize};
-  if (!array && i.parts_d != i.parts) return {Err::kBadSize};
+  if (i.parts == 0 || (i.parts_d == 0 && !load)) return {Err::kBadSize};
+  if (!array && !load && i.parts_d != i.parts) return {Err::kBadSize};
   if (transpose && i.size != std::array<std::uint16_t, 4>{i.parts, 1, 1, 1}) {
     return {Err::kBadSize};
   }
+  // Whole 8-byte words, one behind the other.
+  if (load && (i.size[0] % 2 != 0 || i.size[1] != 1 || i.size[2] != 1 || i.size[3] != 1)) {
+    return {Err::kBadSize};
+  }
 
+  const bool sums = reduce || (act && i.sum == static_cast<std::uint8_t>(isa::ActSum::kTotal));
+  if (load && i.str_0[0] != 1) return {Err::kBadStride, 1};
   for (int k = 0; k < 4; ++k) {
     if (array && k >= 1 && i.str_1[k] != 0) return {Err::kBadStride, 2};
-    if (reduce && k <= i.rdims && i.str_d[k] != 0) return {Err::kBadStride, 0};
+    if (sums && k <= i.rdims && i.str_d[k] != 0) return {Err::kBadStride, 0};
   }
   const std::uint32_t room = limits.rows >> (matmul ? i.tiles : 0);
   for (std::uint8_t n = 0; n < 3; ++n) {
@@ -176,12 +190,13 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
       return {Err::kBadPartition, n};
     }
   }
-  if (!array && i.part_d != i.part_0) return {Err::kBadPartition, 0};
+  if (!array && !load && i.part_d != i.part_0) return {Err::kBadPartition, 0};
   if (read0 && read1 && i.part_0 != i.part_1) return {Err::kBadPartition, 2};
 
   for (std::uint8_t n = 0; n < 3; ++n) {
     const Operand& o = operands[n];
-    if (o.read && o.off % Bytes(o.dtype) != 0) return {Err::kMisaligned, n};
+    const std::uint32_t unit = load ? isa::kSbufWordBytes : Bytes(o.dtype);
+    if (o.read && o.off % unit != 0) return {Err::kMisaligned, n};
   }
   for (std::uint8_t n = 0; n < 3; ++n) {
     const Operand& o = operands[n];
