@@ -17,6 +17,9 @@ package dither_pkg;
   localparam int unsigned PartitionPitchLog2 = 20;  // log2 of the distance between partitions in the DMA's address space
   localparam int unsigned MaxRows = 128;  // largest number of partitions
   localparam int unsigned AddrBits = 48;  // bits of a DMA address
+  localparam int unsigned FuncSegments = 1024;  // segments of the scalar engine's function memory
+  localparam int unsigned FuncEntries = 1024;  // entries of its directory
+  localparam int unsigned FuncCodes = 32;  // codes of act's functions
   localparam logic [31:0] IdValue = 32'h44544852;
   localparam logic [31:0] VersionValue = 32'h00010000;
 
@@ -79,6 +82,7 @@ package dither_pkg;
   localparam logic [7:0] OpStats = 8'd35;  // mean and variance of src0 over its rdims+1 innermost dimensions in one pass; imm0 is 1/n
   localparam logic [7:0] OpShuffle = 8'd36;  // move elements between partitions, every bit as it was
   localparam logic [7:0] OpAct = 8'd48;  // dst = func(src0 * imm0 + bias), the bias being src1 or imm1
+  localparam logic [7:0] OpLoad = 8'd49;  // load the set of function tables that lies in partition part_0 of SBUF, in place of the one before; refused whole if damaged
   localparam logic [7:0] OpCopy = 8'd64;  // move a strided tensor between any two of DRAM and SBUF
 
   // func of `transpose`: where the byte of an element lands in its PSUM word.
@@ -124,9 +128,34 @@ package dither_pkg;
   localparam logic [7:0] ShuffleFuncIndex = 8'd1;  // partition p of dst gets partition (int32 word of partition p at SBUF offset imm0) modulo Rows
   localparam logic [7:0] ShuffleFuncTranspose = 8'd2;  // dst[m][k] = src0[k][m] of blocks of parts x parts elements
 
-  // func of `act` (scalar engine).
+  // func of `act` (scalar engine). Codes from leaky_relu on need their table loaded.
   localparam logic [7:0] ActFuncIdentity = 8'd0;  // x
   localparam logic [7:0] ActFuncRelu = 8'd1;  // maximum(x, +0)
+  localparam logic [7:0] ActFuncLeakyRelu = 8'd2;  // x, or x/100 below 0 (the slope is data of the table)
+  localparam logic [7:0] ActFuncGelu = 8'd3;  // x (1 + erf(x / sqrt 2)) / 2
+  localparam logic [7:0] ActFuncGeluTanh = 8'd4;  // x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2
+  localparam logic [7:0] ActFuncSilu = 8'd5;  // x / (1 + exp(-x))
+  localparam logic [7:0] ActFuncSigmoid = 8'd6;  // 1 / (1 + exp(-x))
+  localparam logic [7:0] ActFuncTanh = 8'd7;  // hyperbolic tangent
+  localparam logic [7:0] ActFuncExp = 8'd8;  // e^x
+  localparam logic [7:0] ActFuncLog = 8'd9;  // natural logarithm; NaN below 0, -infinity at 0
+  localparam logic [7:0] ActFuncSqrt = 8'd10;  // square root; NaN below 0
+  localparam logic [7:0] ActFuncRsqrt = 8'd11;  // 1 / square root; NaN below 0, infinity of its sign at 0
+  localparam logic [7:0] ActFuncReciprocal = 8'd12;  // 1 / x
+  localparam logic [7:0] ActFuncSoftplus = 8'd13;  // log(1 + exp(x))
+  localparam logic [7:0] ActFuncErf = 8'd14;  // error function
+  localparam logic [7:0] ActFuncSin = 8'd15;  // sine, radians
+  localparam logic [7:0] ActFuncCos = 8'd16;  // cosine, radians
+  localparam logic [7:0] ActFuncLeakyReluGrad = 8'd17;  // derivative of leaky_relu (1 at 0)
+  localparam logic [7:0] ActFuncGeluGrad = 8'd18;  // derivative of gelu
+  localparam logic [7:0] ActFuncGeluTanhGrad = 8'd19;  // derivative of gelu_tanh
+  localparam logic [7:0] ActFuncSiluGrad = 8'd20;  // derivative of silu
+  localparam logic [7:0] ActFuncSigmoidGrad = 8'd21;  // derivative of sigmoid
+  localparam logic [7:0] ActFuncTanhGrad = 8'd22;  // derivative of tanh
+  localparam logic [7:0] ActFuncUser0 = 8'd23;  // a user's function
+  localparam logic [7:0] ActFuncUser1 = 8'd24;  // a user's function
+  localparam logic [7:0] ActFuncUser2 = 8'd25;  // a user's function
+  localparam logic [7:0] ActFuncUser3 = 8'd26;  // a user's function
 
   // State field of a queue's STATUS register.
   localparam logic [1:0] QueueStateIdle = 2'd0;  // nothing to do: HEAD = TAIL
@@ -152,6 +181,13 @@ package dither_pkg;
   localparam logic [7:0] ErrAxiFetch = 8'd15;  // ERR_ADDR is the burst's address
   localparam logic [7:0] ErrWatchdog = 8'd16;  // semaphore not reached, or memory silent, for WATCHDOG cycles
   localparam logic [7:0] ErrPsumUnwritten = 8'd17;  // checked last, when the wait has been met; ERR_ADDR is the first byte of the lowest such bank, in the partition
+  localparam logic [7:0] ErrBadTable = 8'd18;  // load: header, length or CRC-32 of the set is wrong; ERR_ADDR is its first byte in the partition; the set before stays
+  localparam logic [7:0] ErrFuncNotLoaded = 8'd19;  // act: checked last, when the wait has been met; ERR_ADDR is the function's code
+
+  // sum of `act`: what is written.
+  localparam logic [1:0] ActSumNone = 2'd0;  // every element
+  localparam logic [1:0] ActSumTotal = 2'd1;  // the sum of the rdims+1 innermost dimensions, as `reduce` does it
+  localparam logic [1:0] ActSumRunning = 2'd2;  // for every element the sum so far in its group of rdims+1 innermost dimensions
 
   // The engine layout, most significant field first.
   typedef struct packed {
@@ -160,7 +196,8 @@ package dither_pkg;
     logic [3:0][15:0] str_0;  // 352: source 0 strides in elements
     logic [3:0][15:0] str_d;  // 288: destination strides in elements
     logic [3:0][15:0] size;  // 224: sizes of the four dimensions, size[0] innermost, shared by all operands
-    logic [7:0] rsv4;  // 216: reserved, zero
+    logic [5:0] rsv4;  // 218: reserved, zero
+    logic [1:0] sum;  // 216: act: ActSum
     logic [23:0] off_1;  // 192: byte offset of source 1 (matmul, transpose: the stationary tile)
     logic [2:0] rsv3;  // 189: reserved, zero
     logic [1:0] gen_0;  // 187: tensor: Source of source 0
@@ -180,7 +217,7 @@ package dither_pkg;
     logic [7:0] part_d;  // 96: first partition of the destination
     logic [7:0] parts_d;  // 88: partitions of the destination (matmul, transpose: columns M; else = parts)
     logic [7:0] parts;  // 80: partitions of the sources (matmul, transpose: rows K)
-    logic [1:0] rdims;  // 78: reduce, scan, stats: innermost dimensions of a group, minus one
+    logic [1:0] rdims;  // 78: reduce, scan, stats, act with sum: innermost dimensions of a group, minus one
     logic src1_imm;  // 77: source 1 is an immediate: imm0 for tensor (imm1 in two steps), imm1 for act
     logic space_1;  // 76: Space of source 1
     logic space_0;  // 75: Space of source 0
@@ -205,7 +242,7 @@ package dither_pkg;
     logic [7:0] opcode;  // 0: Op
   } instr_t;
   localparam logic [511:0] EngineReserved =
-    512'h000000000000000000000000000000000000000000000000000000000000000000000000ff000000e00000000000000040000000000000008000000000800000;
+    512'h000000000000000000000000000000000000000000000000000000000000000000000000fc000000e00000000000000040000000000000008000000000800000;
 
   // The dma layout, most significant field first.
   typedef struct packed {

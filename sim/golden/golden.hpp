@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <vector>
 
 namespace dither::golden {
@@ -33,6 +34,10 @@ Matrix Relu(const Matrix& x);
 // is not 0, else 0.
 enum class Binary { kAdd, kSub, kMul, kMax, kMin, kAbs, kAbsMax, kEq, kNe, kLt, kLe, kGt, kGe, kSelect };
 double Apply(Binary op, double a, double b);
+
+// The scalar engine's function of a name ("gelu", "silu_grad", ...) by the host's math library;
+// NaN outside its domain. Throws std::invalid_argument for another name.
+double Function(const std::string& name, double x);
 
 double Sum(const std::vector<double>& values, double* magnitude = nullptr);
 double Max(const std::vector<double>& values);

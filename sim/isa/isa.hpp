@@ -24,6 +24,9 @@ inline constexpr std::uint32_t kSbufWordBytes = 8;  // data bytes of an SBUF wor
 inline constexpr std::uint32_t kPartitionPitchLog2 = 20;  // log2 of the distance between partitions in the DMA's address space
 inline constexpr std::uint32_t kMaxRows = 128;  // largest number of partitions
 inline constexpr std::uint32_t kAddrBits = 48;  // bits of a DMA address
+inline constexpr std::uint32_t kFuncSegments = 1024;  // segments of the scalar engine's function memory
+inline constexpr std::uint32_t kFuncEntries = 1024;  // entries of its directory
+inline constexpr std::uint32_t kFuncCodes = 32;  // codes of act's functions
 inline constexpr std::uint32_t kIdValue = 0x44544852;
 inline constexpr std::uint32_t kVersionValue = 0x00010000;
 
@@ -169,6 +172,7 @@ enum class Op : std::uint8_t {
   kStats = 35,  // mean and variance of src0 over its rdims+1 innermost dimensions in one pass; imm0 is 1/n
   kShuffle = 36,  // move elements between partitions, every bit as it was
   kAct = 48,  // dst = func(src0 * imm0 + bias), the bias being src1 or imm1
+  kLoad = 49,  // load the set of function tables that lies in partition part_0 of SBUF, in place of the one before; refused whole if damaged
   kCopy = 64,  // move a strided tensor between any two of DRAM and SBUF
 };
 // Empty for a code that is not defined.
@@ -183,11 +187,12 @@ constexpr std::string_view Name(Op v) {
     case Op::kStats: return "stats";
     case Op::kShuffle: return "shuffle";
     case Op::kAct: return "act";
+    case Op::kLoad: return "load";
     case Op::kCopy: return "copy";
   }
   return {};
 }
-inline constexpr std::array<Op, 10> kAllOp = {
+inline constexpr std::array<Op, 11> kAllOp = {
     Op::kNop,
     Op::kMatmul,
     Op::kTranspose,
@@ -197,6 +202,7 @@ inline constexpr std::array<Op, 10> kAllOp = {
     Op::kStats,
     Op::kShuffle,
     Op::kAct,
+    Op::kLoad,
     Op::kCopy,
 };
 
@@ -359,22 +365,97 @@ inline constexpr std::array<ShuffleFunc, 3> kAllShuffleFunc = {
     ShuffleFunc::kTranspose,
 };
 
-// func of `act` (scalar engine).
+// func of `act` (scalar engine). Codes from leaky_relu on need their table loaded.
 enum class ActFunc : std::uint8_t {
   kIdentity = 0,  // x
   kRelu = 1,  // maximum(x, +0)
+  kLeakyRelu = 2,  // x, or x/100 below 0 (the slope is data of the table)
+  kGelu = 3,  // x (1 + erf(x / sqrt 2)) / 2
+  kGeluTanh = 4,  // x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2
+  kSilu = 5,  // x / (1 + exp(-x))
+  kSigmoid = 6,  // 1 / (1 + exp(-x))
+  kTanh = 7,  // hyperbolic tangent
+  kExp = 8,  // e^x
+  kLog = 9,  // natural logarithm; NaN below 0, -infinity at 0
+  kSqrt = 10,  // square root; NaN below 0
+  kRsqrt = 11,  // 1 / square root; NaN below 0, infinity of its sign at 0
+  kReciprocal = 12,  // 1 / x
+  kSoftplus = 13,  // log(1 + exp(x))
+  kErf = 14,  // error function
+  kSin = 15,  // sine, radians
+  kCos = 16,  // cosine, radians
+  kLeakyReluGrad = 17,  // derivative of leaky_relu (1 at 0)
+  kGeluGrad = 18,  // derivative of gelu
+  kGeluTanhGrad = 19,  // derivative of gelu_tanh
+  kSiluGrad = 20,  // derivative of silu
+  kSigmoidGrad = 21,  // derivative of sigmoid
+  kTanhGrad = 22,  // derivative of tanh
+  kUser0 = 23,  // a user's function
+  kUser1 = 24,  // a user's function
+  kUser2 = 25,  // a user's function
+  kUser3 = 26,  // a user's function
 };
 // Empty for a code that is not defined.
 constexpr std::string_view Name(ActFunc v) {
   switch (v) {
     case ActFunc::kIdentity: return "identity";
     case ActFunc::kRelu: return "relu";
+    case ActFunc::kLeakyRelu: return "leaky_relu";
+    case ActFunc::kGelu: return "gelu";
+    case ActFunc::kGeluTanh: return "gelu_tanh";
+    case ActFunc::kSilu: return "silu";
+    case ActFunc::kSigmoid: return "sigmoid";
+    case ActFunc::kTanh: return "tanh";
+    case ActFunc::kExp: return "exp";
+    case ActFunc::kLog: return "log";
+    case ActFunc::kSqrt: return "sqrt";
+    case ActFunc::kRsqrt: return "rsqrt";
+    case ActFunc::kReciprocal: return "reciprocal";
+    case ActFunc::kSoftplus: return "softplus";
+    case ActFunc::kErf: return "erf";
+    case ActFunc::kSin: return "sin";
+    case ActFunc::kCos: return "cos";
+    case ActFunc::kLeakyReluGrad: return "leaky_relu_grad";
+    case ActFunc::kGeluGrad: return "gelu_grad";
+    case ActFunc::kGeluTanhGrad: return "gelu_tanh_grad";
+    case ActFunc::kSiluGrad: return "silu_grad";
+    case ActFunc::kSigmoidGrad: return "sigmoid_grad";
+    case ActFunc::kTanhGrad: return "tanh_grad";
+    case ActFunc::kUser0: return "user0";
+    case ActFunc::kUser1: return "user1";
+    case ActFunc::kUser2: return "user2";
+    case ActFunc::kUser3: return "user3";
   }
   return {};
 }
-inline constexpr std::array<ActFunc, 2> kAllActFunc = {
+inline constexpr std::array<ActFunc, 27> kAllActFunc = {
     ActFunc::kIdentity,
     ActFunc::kRelu,
+    ActFunc::kLeakyRelu,
+    ActFunc::kGelu,
+    ActFunc::kGeluTanh,
+    ActFunc::kSilu,
+    ActFunc::kSigmoid,
+    ActFunc::kTanh,
+    ActFunc::kExp,
+    ActFunc::kLog,
+    ActFunc::kSqrt,
+    ActFunc::kRsqrt,
+    ActFunc::kReciprocal,
+    ActFunc::kSoftplus,
+    ActFunc::kErf,
+    ActFunc::kSin,
+    ActFunc::kCos,
+    ActFunc::kLeakyReluGrad,
+    ActFunc::kGeluGrad,
+    ActFunc::kGeluTanhGrad,
+    ActFunc::kSiluGrad,
+    ActFunc::kSigmoidGrad,
+    ActFunc::kTanhGrad,
+    ActFunc::kUser0,
+    ActFunc::kUser1,
+    ActFunc::kUser2,
+    ActFunc::kUser3,
 };
 
 // State field of a queue's STATUS register.
@@ -418,6 +499,8 @@ enum class Err : std::uint8_t {
   kAxiFetch = 15,  // ERR_ADDR is the burst's address
   kWatchdog = 16,  // semaphore not reached, or memory silent, for WATCHDOG cycles
   kPsumUnwritten = 17,  // checked last, when the wait has been met; ERR_ADDR is the first byte of the lowest such bank, in the partition
+  kBadTable = 18,  // load: header, length or CRC-32 of the set is wrong; ERR_ADDR is its first byte in the partition; the set before stays
+  kFuncNotLoaded = 19,  // act: checked last, when the wait has been met; ERR_ADDR is the function's code
 };
 // Empty for a code that is not defined.
 constexpr std::string_view Name(Err v) {
@@ -440,10 +523,12 @@ constexpr std::string_view Name(Err v) {
     case Err::kAxiFetch: return "AXI error while fetching instructions";
     case Err::kWatchdog: return "watchdog: the wait was not met in time";
     case Err::kPsumUnwritten: return "accumulate onto a PSUM bank that was never written";
+    case Err::kBadTable: return "damaged function table";
+    case Err::kFuncNotLoaded: return "function whose table is not loaded";
   }
   return {};
 }
-inline constexpr std::array<Err, 18> kAllErr = {
+inline constexpr std::array<Err, 20> kAllErr = {
     Err::kNone,
     Err::kIllegalOpcode,
     Err::kReservedField,
@@ -462,6 +547,29 @@ inline constexpr std::array<Err, 18> kAllErr = {
     Err::kAxiFetch,
     Err::kWatchdog,
     Err::kPsumUnwritten,
+    Err::kBadTable,
+    Err::kFuncNotLoaded,
+};
+
+// sum of `act`: what is written.
+enum class ActSum : std::uint8_t {
+  kNone = 0,  // every element
+  kTotal = 1,  // the sum of the rdims+1 innermost dimensions, as `reduce` does it
+  kRunning = 2,  // for every element the sum so far in its group of rdims+1 innermost dimensions
+};
+// Empty for a code that is not defined.
+constexpr std::string_view Name(ActSum v) {
+  switch (v) {
+    case ActSum::kNone: return "none";
+    case ActSum::kTotal: return "total";
+    case ActSum::kRunning: return "running";
+  }
+  return {};
+}
+inline constexpr std::array<ActSum, 3> kAllActSum = {
+    ActSum::kNone,
+    ActSum::kTotal,
+    ActSum::kRunning,
 };
 
 // True if the engine behind the queue has the opcode.
@@ -476,6 +584,7 @@ constexpr bool OpAllowed(Queue queue, Op op) {
     case Op::kStats: return queue == Queue::kVector;
     case Op::kShuffle: return queue == Queue::kVector;
     case Op::kAct: return queue == Queue::kScalar;
+    case Op::kLoad: return queue == Queue::kScalar;
     case Op::kCopy: return queue == Queue::kDma0 || queue == Queue::kDma1;
   }
   return false;
@@ -530,7 +639,7 @@ struct EngineInstr {
   std::uint8_t space_0{};  // Space of source 0
   std::uint8_t space_1{};  // Space of source 1
   std::uint8_t src1_imm{};  // source 1 is an immediate: imm0 for tensor (imm1 in two steps), imm1 for act
-  std::uint8_t rdims{};  // reduce, scan, stats: innermost dimensions of a group, minus one
+  std::uint8_t rdims{};  // reduce, scan, stats, act with sum: innermost dimensions of a group, minus one
   std::uint8_t parts{};  // partitions of the sources (matmul, transpose: rows K)
   std::uint8_t parts_d{};  // partitions of the destination (matmul, transpose: columns M; else = parts)
   std::uint8_t part_d{};  // first partition of the destination
@@ -548,6 +657,7 @@ struct EngineInstr {
   std::uint8_t scalar_ptr{};  // tensor: in place of imm0 the 32-bit word of each partition at SBUF offset imm0
   std::uint8_t gen_0{};  // tensor: Source of source 0
   std::uint32_t off_1{};  // byte offset of source 1 (matmul, transpose: the stationary tile)
+  std::uint8_t sum{};  // act: ActSum
   std::array<std::uint16_t, 4> size{};  // sizes of the four dimensions, size[0] innermost, shared by all operands
   std::array<std::int16_t, 4> str_d{};  // destination strides in elements
   std::array<std::int16_t, 4> str_0{};  // source 0 strides in elements
@@ -595,6 +705,7 @@ constexpr Encoded Encode(const EngineInstr& i) {
   SetBits(e, 186, 1, static_cast<std::uint64_t>(i.scalar_ptr));
   SetBits(e, 187, 2, static_cast<std::uint64_t>(i.gen_0));
   SetBits(e, 192, 24, static_cast<std::uint64_t>(i.off_1));
+  SetBits(e, 216, 2, static_cast<std::uint64_t>(i.sum));
   SetBits(e, 224, 16, static_cast<std::uint64_t>(i.size[0]));
   SetBits(e, 240, 16, static_cast<std::uint64_t>(i.size[1]));
   SetBits(e, 256, 16, static_cast<std::uint64_t>(i.size[2]));
@@ -654,6 +765,7 @@ constexpr EngineInstr DecodeEngineInstr(const Encoded& e) {
   i.scalar_ptr = static_cast<std::uint8_t>(GetBits(e, 186, 1));
   i.gen_0 = static_cast<std::uint8_t>(GetBits(e, 187, 2));
   i.off_1 = static_cast<std::uint32_t>(GetBits(e, 192, 24));
+  i.sum = static_cast<std::uint8_t>(GetBits(e, 216, 2));
   i.size[0] = static_cast<std::uint16_t>(GetBits(e, 224, 16));
   i.size[1] = static_cast<std::uint16_t>(GetBits(e, 240, 16));
   i.size[2] = static_cast<std::uint16_t>(GetBits(e, 256, 16));
@@ -675,7 +787,7 @@ constexpr EngineInstr DecodeEngineInstr(const Encoded& e) {
 }
 // True if a reserved bit of the engine layout is set.
 constexpr bool EngineInstrReservedSet(const Encoded& e) {
-  return GetBits(e, 23, 1) || GetBits(e, 63, 1) || GetBits(e, 126, 1) || GetBits(e, 189, 3) || GetBits(e, 216, 8);
+  return GetBits(e, 23, 1) || GetBits(e, 63, 1) || GetBits(e, 126, 1) || GetBits(e, 189, 3) || GetBits(e, 218, 6);
 }
 
 // The dma layout, decoded. Encode() and DecodeDmaInstr() are exact inverses when reserved bits are 0.

@@ -56,6 +56,10 @@ constexpr bool ReadsSource0(const isa::EngineInstr& i) {
   if (static_cast<isa::Op>(i.opcode) == isa::Op::kTensor) return i.gen_0 == 0;
   return static_cast<isa::Op>(i.opcode) != isa::Op::kTranspose;
 }
+// True if an engine instruction has a destination in memory.
+constexpr bool Writes(const isa::EngineInstr& i) {
+  return static_cast<isa::Op>(i.opcode) != isa::Op::kLoad;
+}
 // True if source 1 of an engine instruction is a tensor in memory.
 constexpr bool ReadsSource1(const isa::EngineInstr& i) {
   switch (static_cast<isa::Op>(i.opcode)) {
@@ -151,6 +155,7 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
   const bool transposed =
       shuffle && i.func == static_cast<std::uint8_t>(isa::ShuffleFunc::kTranspose);
   const bool act = op == isa::Op::kAct;
+  const bool load = op == isa::Op::kLoad;
 
   if (i.round > static_cast<std::uint8_t>(isa::Round::kRtz)) return {Err::kBadFunc};
   const bool known = matmul   ? i.func == 0 && i.tiles <= 2
@@ -162,7 +167,9 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
                          ? i.func <= static_cast<std::uint8_t>(isa::RedFunc::kMin)
                      : stats   ? i.func == 0
                      : shuffle ? !isa::Name(static_cast<isa::ShuffleFunc>(i.func)).empty()
-                     : act    ? !isa::Name(static_cast<isa::ActFunc>(i.func)).empty()
+                     : act    ? !isa::Name(static_cast<isa::ActFunc>(i.func)).empty() &&
+                                 !isa::Name(static_cast<isa::ActSum>(i.sum)).empty()
+                     : load   ? i.func == 0
                               : KnownTensor(i);
   if (!known) return {Err::kBadFunc};
   if (!tensor && (i.func_1 | i.rev | i.rev_1 | i.scalar_ptr | i.gen_0) != 0) return {Err::kBadFunc};
@@ -175,7 +182,7 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
     std::array<std::int16_t, 4> str;
   };
   const std::array<Operand, 3> operands = {{
-      {true, i.dtype_d, i.space_d, i.part_d, i.parts_d, i.off_d, i.str_d},
+      {Writes(i), i.dtype_d, i.space_d, i.part_d, i.parts_d, i.off_d, i.str_d},
       {ReadsSource0(i), i.dtype_0, i.space_0, i.part_0, broadcast ? std::uint8_t{1} : i.parts,
        i.off_0, i.str_0},
       {ReadsSource1(i), i.dtype_1, i.space_1, i.part_1, i.parts, i.off_1, i.str_1},
@@ -200,27 +207,34 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
                        (reduce && n == 0 && i.func == static_cast<std::uint8_t>(isa::RedFunc::kArgMax));
     bad |= words && dtype != isa::Dtype::kInt32;
     bad |= shuffle && n == 0 && i.dtype_d != i.dtype_0;
+    if (load) bad |= dtype != isa::Dtype::kInt32;
     if (bad) return {Err::kBadDtype, n};
   }
   if (array && i.space_d == 0) return {Err::kBadSpace, 0};
-  if (matmul && i.space_0 != 0) return {Err::kBadSpace, 1};
+  if ((matmul || load) && i.space_0 != 0) return {Err::kBadSpace, 1};
   if ((array || (act && read1)) && i.space_1 != 0) return {Err::kBadSpace, 2};
 
   for (const std::uint16_t size : i.size) {
     if (size == 0) return {Err::kBadSize};
   }
-  if (i.parts == 0 || i.parts_d == 0) return {Err::kBadSize};
-  if (!array && i.parts_d != i.parts) return {Err::kBadSize};
+  if (i.parts == 0 || (i.parts_d == 0 && !load)) return {Err::kBadSize};
+  if (!array && !load && i.parts_d != i.parts) return {Err::kBadSize};
   if (transpose && i.size != std::array<std::uint16_t, 4>{i.parts, 1, 1, 1}) {
+    return {Err::kBadSize};
+  }
+  // Whole 8-byte words, one behind the other.
+  if (load && (i.size[0] % 2 != 0 || i.size[1] != 1 || i.size[2] != 1 || i.size[3] != 1)) {
     return {Err::kBadSize};
   }
 
   if (transposed && i.size[0] != i.parts) return {Err::kBadSize};
 
+  const bool sums = reduce || (act && i.sum == static_cast<std::uint8_t>(isa::ActSum::kTotal));
+  if (load && i.str_0[0] != 1) return {Err::kBadStride, 1};
   for (int k = 0; k < 4; ++k) {
     if (array && k >= 1 && i.str_1[k] != 0) return {Err::kBadStride, 2};
     // Dimension 0 of stats leads from the mean to the variance.
-    if ((reduce || (stats && k != 0)) && k <= i.rdims && i.str_d[k] != 0) return {Err::kBadStride, 0};
+    if ((sums || (stats && k != 0)) && k <= i.rdims && i.str_d[k] != 0) return {Err::kBadStride, 0};
   }
   const std::uint32_t room = limits.rows >> (matmul ? i.tiles : 0);
   for (std::uint8_t n = 0; n < 3; ++n) {
@@ -228,7 +242,7 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
       return {Err::kBadPartition, n};
     }
   }
-  if (!array && !broadcast && !transposed && read0 && i.part_d != i.part_0) {
+  if (!array && !load && !broadcast && !transposed && read0 && i.part_d != i.part_0) {
     return {Err::kBadPartition, 0};
   }
   if (tensor && !read0 && read1 && i.part_d != i.part_1) return {Err::kBadPartition, 2};
@@ -236,7 +250,8 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
 
   for (std::uint8_t n = 0; n < 3; ++n) {
     const Operand& o = operands[n];
-    if (o.read && o.off % Bytes(o.dtype) != 0) return {Err::kMisaligned, n};
+    const std::uint32_t unit = load ? isa::kSbufWordBytes : Bytes(o.dtype);
+    if (o.read && o.off % unit != 0) return {Err::kMisaligned, n};
   }
   if (ReadsScalars(i) && i.imm0 % 4 != 0) return {Err::kMisaligned, 3};
   for (std::uint8_t n = 0; n < 3; ++n) {

@@ -39,6 +39,8 @@ void StoreBits(std::uint8_t* at, std::uint32_t bytes, std::uint32_t bits) {
   }
 }
 
+constexpr auto kSumTotal = static_cast<std::uint8_t>(isa::ActSum::kTotal);
+
 bool IsDma(Queue queue) { return queue == Queue::kDma0 || queue == Queue::kDma1; }
 
 // Calls f(base offset of the row) for dimensions 1..3, innermost of them fastest.
@@ -181,8 +183,13 @@ void FunctionalModel::SetScalarRounder(std::uint32_t lane, std::uint32_t state) 
 
 CheckResult FunctionalModel::Check(Queue queue, const isa::Encoded& encoded) const {
   const CheckResult check = CheckInstruction(queue, encoded, limits_);
-  if (check.err != isa::Err::kNone || psum_written_ == 0xff) return check;
+  if (check.err != isa::Err::kNone) return check;
   const Op op = static_cast<Op>(encoded[0]);
+  if (op == Op::kAct && queue == Queue::kScalar) {
+    const std::uint8_t func = isa::DecodeEngineInstr(encoded).func;
+    if (!functions_.Loaded(func)) return {isa::Err::kFuncNotLoaded, 0, func};
+  }
+  if (psum_written_ == 0xff) return check;
   if ((op != Op::kMatmul && op != Op::kTranspose) || !isa::DecodeEngineInstr(encoded).acc) return {};
   const auto unwritten =
       static_cast<std::uint8_t>(PsumBanksWritten(queue, encoded) & ~psum_written_);
@@ -199,6 +206,7 @@ CheckResult FunctionalModel::Execute(Queue queue, const isa::Encoded& encoded) {
   if (op == Op::kNop) return {};
   if (IsDma(queue)) return Copy(isa::DecodeDmaInstr(encoded));
   const EngineInstr i = isa::DecodeEngineInstr(encoded);
+  if (op == Op::kLoad) return Load(i);
   // Once every bank holds something there is nothing to find out.
   if (psum_written_ != 0xff && static_cast<Space>(i.space_d) == Space::kPsum) {
     psum_written_ |= PsumBanksWritten(queue, encoded);
@@ -227,7 +235,8 @@ std::uint64_t FunctionalModel::Work(Queue queue, const isa::Encoded& encoded) {
     return count * isa::DtypeBytes(static_cast<Dtype>(i.dtype_d));
   }
   const EngineInstr i = isa::DecodeEngineInstr(encoded);
-  const bool grouped = op == Op::kReduce || op == Op::kStats;
+  if (op == Op::kLoad) return 0;
+  const bool grouped = op == Op::kReduce || op == Op::kStats || (op == Op::kAct && i.sum == kSumTotal);
   for (std::size_t k = grouped ? i.rdims + 1u : 0; k < 4; ++k) count *= i.size[k];
   return op == Op::kStats ? 2 * count : count;
 }
@@ -598,17 +607,59 @@ void FunctionalModel::Tensor(const EngineInstr& i) {
 
 void FunctionalModel::Act(const EngineInstr& i) {
   const auto func = static_cast<isa::ActFunc>(i.func);
+  const auto sum = static_cast<isa::ActSum>(i.sum);
   const bool read1 = ReadsSource1(i);
+  const bool table = i.func >= model::kFirstTableFunc;
+  const model::FunctionHeader header = table ? functions_.Header(i.func) : model::FunctionHeader{};
+  const bool to_odd = sum == isa::ActSum::kNone &&
+                      model::RoundsToOdd(static_cast<Dtype>(i.dtype_d), static_cast<Round>(i.round));
+  std::uint64_t group = 1;  // elements of a sum
+  for (std::size_t k = 0; k <= i.rdims; ++k) group *= i.size[k];
   for (std::uint32_t lane = i.part_d; lane < std::uint32_t{i.part_d} + i.parts; ++lane) {
+    SumAccumulator accumulator;
+    std::uint64_t summed = 0;
     b_.assign(i.size[0], isa::Imm1(i));
     RowWalk{i, read1}(memory_, lane, a_, b_, [&](std::int64_t at, std::uint32_t count) {
       for (std::uint32_t n = 0; n < count; ++n) a_[n] = Fp32Fma(a_[n], i.imm0, b_[n]);
-      if (func == isa::ActFunc::kRelu) {
+      if (table) {
+        for (std::uint32_t n = 0; n < count; ++n) a_[n] = functions_.Apply(header, a_[n], to_odd);
+      } else if (func == isa::ActFunc::kRelu) {
         for (std::uint32_t n = 0; n < count; ++n) a_[n] = Fp32Relu(a_[n]);
       }
-      Store(i, lane, at, scalar_rounder_, a_.data(), count, i.str_d[0]);
+      if (sum == isa::ActSum::kNone) {
+        Store(i, lane, at, scalar_rounder_, a_.data(), count, i.str_d[0]);
+        return;
+      }
+      for (std::uint32_t n = 0; n < count; ++n) {
+        accumulator.Add(a_[n]);
+        const bool last = ++summed == group;
+        if (sum == isa::ActSum::kRunning || last) a_[n] = accumulator.Finish();
+        if (sum == isa::ActSum::kTotal && last) Store(i, lane, at, scalar_rounder_, &a_[n], 1, 0);
+        if (last) {
+          accumulator = {};
+          summed = 0;
+        }
+      }
+      if (sum == isa::ActSum::kRunning) {
+        Store(i, lane, at, scalar_rounder_, a_.data(), count, i.str_d[0]);
+      }
     });
   }
+}
+
+CheckResult FunctionalModel::Load(const EngineInstr& i) {
+  // The partitions' parts one behind the other; the image says how much of them it is.
+  const std::size_t bytes = std::size_t{i.size[0]} * 4;
+  std::vector<std::uint8_t> image;
+  for (std::uint32_t lane = i.part_0; lane < std::uint32_t{i.part_0} + i.parts; ++lane) {
+    const std::uint8_t* from = memory_.Of(Space::kSbuf, lane) + i.off_0;
+    image.insert(image.end(), from, from + bytes);
+  }
+  const std::uint64_t length = 8 * std::uint64_t{LoadBits(image.data() + 4, 4)};
+  if (length > image.size() || !functions_.Load({image.data(), static_cast<std::size_t>(length)})) {
+    return {isa::Err::kBadTable, 1, i.off_0};
+  }
+  return {};
 }
 
 namespace {
@@ -869,9 +920,11 @@ std::vector<WriteRange> WriteFootprint(Queue queue, const isa::Encoded& encoded,
     return ranges;
   }
   const EngineInstr i = isa::DecodeEngineInstr(encoded);
+  if (!Writes(i)) return ranges;
   std::array<std::uint16_t, 4> size = i.size;
-  const bool stats = static_cast<Op>(i.opcode) == Op::kStats;
-  if (stats || static_cast<Op>(i.opcode) == Op::kReduce) {
+  const Op op = static_cast<Op>(i.opcode);
+  const bool stats = op == Op::kStats;
+  if (stats || op == Op::kReduce || (op == Op::kAct && i.sum == kSumTotal)) {
     for (int k = 0; k <= i.rdims; ++k) size[k] = stats && k == 0 ? 2 : 1;
   }
   const std::uint64_t bytes = isa::DtypeBytes(static_cast<Dtype>(i.dtype_d));

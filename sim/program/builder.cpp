@@ -590,32 +590,39 @@ void ProgramBuilder::Random(const Tensor& dst, float range, const Sync& sync) {
 
 namespace {
 
-// The `reduced` innermost dimensions of s become a group; the others have to be those of d, sizes of 1
-// set aside. Both get the same dimensions, d with steps of 0 inside the group. Returns rdims.
-std::uint8_t SplitGroup(std::string_view op, Pattern& d, Pattern& s, std::size_t reduced) {
+// Sorts the patterns of an instruction that reduces the innermost `reduced` dimensions of `s` into
+// the outer ones of `d` (all but `d` have s's shape); dimensions of size 1 go. Returns rdims.
+std::uint8_t Reducing(std::string_view op, Pattern& d, Pattern& s, std::size_t reduced,
+                      Pattern* bias) {
   if (reduced == 0 || reduced > s.free.size() || reduced > kDims) {
     Fail(op, OperandName(s.role, *s.tensor) + ": can't reduce " + std::to_string(reduced) +
                  " dimensions, only 1.." + std::to_string(std::min(kDims, s.free.size())));
   }
-  std::vector<Dim> kept(s.free.begin(), s.free.end() - static_cast<std::ptrdiff_t>(reduced));
-  std::vector<Dim> inner(s.free.end() - static_cast<std::ptrdiff_t>(reduced), s.free.end());
-  const auto drop_ones = [](std::vector<Dim>& dims) {
-    std::erase_if(dims, [](const Dim& dim) { return dim.size == 1; });
-  };
-  drop_ones(kept);
-  drop_ones(d.free);
-  drop_ones(inner);
+  // The others must be the destination's, once dimensions of size 1 are out of the way.
+  const std::size_t outer = s.free.size() - reduced;
+  std::vector<Dim> kept, inner, bias_dims;
+  for (std::size_t n = 0; n < s.free.size(); ++n) {
+    if (s.free[n].size == 1) continue;
+    (n < outer ? kept : inner).push_back(s.free[n]);
+    if (bias) bias_dims.push_back(bias->free[n]);
+  }
+  std::erase_if(d.free, [](const Dim& dim) { return dim.size == 1; });
   const bool fits =
       std::equal(kept.begin(), kept.end(), d.free.begin(), d.free.end(),
-                 [](const Dim& a, const Dim& b) { return a.size == b.size; });
+                 [](const Dim& x, const Dim& y) { return x.size == y.size; });
   if (!fits) {
     Fail(op, OperandName(d.role, *d.tensor) + ": free shape " + ShapeText(d.free) +
-                 " is not what is left of " + OperandName(s.role, *s.tensor) + ", " + ShapeText(kept));
+                 " is not what is left of " + OperandName(s.role, *s.tensor) + ", " +
+                 ShapeText(kept));
   }
-  if (inner.empty()) inner.push_back(Dim{});
+  if (inner.empty()) {
+    inner.push_back(Dim{});
+    bias_dims.push_back(Dim{});
+  }
   s.free = kept;
   s.free.insert(s.free.end(), inner.begin(), inner.end());
-  d.free.resize(s.free.size());
+  d.free.resize(s.free.size());  // reduced dimensions: stride 0
+  if (bias) bias->free = bias_dims;
   return static_cast<std::uint8_t>(inner.size() - 1);
 }
 
@@ -630,7 +637,7 @@ void ProgramBuilder::Reduce(isa::RedFunc func, const Tensor& dst, const Tensor& 
   isa::EngineInstr i{};
   i.opcode = static_cast<std::uint8_t>(Op::kReduce);
   i.func = static_cast<std::uint8_t>(func);
-  i.rdims = SplitGroup(op, d, s, reduced);
+  i.rdims = Reducing(op, d, s, reduced, nullptr);
   SetNarrowing(i, narrowing);
   SetSizes(op, s, i.size);
   SetDst(op, d, i);
@@ -651,7 +658,7 @@ void ProgramBuilder::Stats(const Tensor& dst, const Tensor& src, std::size_t red
   d.free.pop_back();
   isa::EngineInstr i{};
   i.opcode = static_cast<std::uint8_t>(Op::kStats);
-  i.rdims = SplitGroup(op, d, s, reduced);
+  i.rdims = Reducing(op, d, s, reduced, nullptr);
   std::uint64_t count = 1;
   for (int k = 0; k <= i.rdims; ++k) count *= s.free[s.free.size() - 1 - static_cast<std::size_t>(k)].size;
   i.imm0 = std::bit_cast<std::uint32_t>(static_cast<float>(1.0 / static_cast<double>(count)));
@@ -769,28 +776,52 @@ void ProgramBuilder::TransposeBlocks(const Tensor& dst, const Tensor& src, const
   EmitEngine(Queue::kVector, i, sync, {{"destination", &dst}, {"source", &src}});
 }
 
-void ProgramBuilder::ActAny(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale,
-                            const Tensor* bias, float imm, Narrowing narrowing, const Sync& sync) {
+void ProgramBuilder::ActAny(isa::ActFunc func, isa::ActSum sum, std::size_t reduced,
+                            const Tensor& dst, const Tensor& src, float scale, const Tensor* bias,
+                            float imm, Narrowing narrowing, const Sync& sync) {
   constexpr std::string_view op = "act";
   Pattern d = TakeApart(op, "destination", dst);
   Pattern s0 = TakeApart(op, "source 0", src);
   NeedSameParts(op, d, s0);
-  MatchFree(op, d, s0);
-  std::vector<std::vector<Dim>*> all = {&d.free, &s0.free};
   std::optional<Pattern> s1;
   if (bias) {
     s1 = TakeApart(op, "bias", *bias);
     NeedSameParts(op, d, *s1);
-    MatchFree(op, d, *s1);
-    all.push_back(&s1->free);
   }
-  Fold(all, false);
   isa::EngineInstr i{};
+  if (sum == isa::ActSum::kNone) {
+    MatchFree(op, d, s0);
+    std::vector<std::vector<Dim>*> all = {&d.free, &s0.free};
+    if (s1) {
+      MatchFree(op, d, *s1);
+      all.push_back(&s1->free);
+    }
+    Fold(all, false);
+  } else {
+    if (s1) MatchFree(op, s0, *s1);
+    if (sum == isa::ActSum::kTotal) {
+      i.rdims = Reducing(op, d, s0, reduced, s1 ? &*s1 : nullptr);
+    } else {
+      // The destination has all dimensions; the same ones of size 1 go in source and destination.
+      MatchFree(op, d, s0);
+      const std::vector<Dim> dst_dims = d.free;
+      std::vector<Dim> whole;
+      for (const Dim& dim : dst_dims) {
+        if (dim.size != 1) whole.push_back(dim);
+      }
+      Pattern outer = d;
+      outer.free.resize(dst_dims.size() - std::min(reduced, dst_dims.size()));
+      i.rdims = Reducing(op, outer, s0, reduced, s1 ? &*s1 : nullptr);
+      if (whole.size() < s0.free.size()) whole.push_back(Dim{});
+      d.free = whole;
+    }
+  }
   i.opcode = static_cast<std::uint8_t>(Op::kAct);
   i.func = static_cast<std::uint8_t>(func);
+  i.sum = static_cast<std::uint8_t>(sum);
   i.imm0 = std::bit_cast<std::uint32_t>(scale);
   SetNarrowing(i, narrowing);
-  SetSizes(op, d, i.size);
+  SetSizes(op, s0, i.size);
   SetDst(op, d, i);
   SetSrc0(op, s0, i);
   std::vector<Operand> operands = {{"destination", &dst}, {"source 0", &src}};
@@ -806,12 +837,50 @@ void ProgramBuilder::ActAny(isa::ActFunc func, const Tensor& dst, const Tensor& 
 
 void ProgramBuilder::Act(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale,
                          const Tensor& bias, Narrowing narrowing, const Sync& sync) {
-  ActAny(func, dst, src, scale, &bias, 0, narrowing, sync);
+  ActAny(func, isa::ActSum::kNone, 0, dst, src, scale, &bias, 0, narrowing, sync);
 }
 
 void ProgramBuilder::Act(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale,
                          float bias, Narrowing narrowing, const Sync& sync) {
-  ActAny(func, dst, src, scale, nullptr, bias, narrowing, sync);
+  ActAny(func, isa::ActSum::kNone, 0, dst, src, scale, nullptr, bias, narrowing, sync);
+}
+
+void ProgramBuilder::ActSum(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale,
+                            const Tensor& bias, std::size_t reduced, Narrowing narrowing,
+                            const Sync& sync) {
+  ActAny(func, isa::ActSum::kTotal, reduced, dst, src, scale, &bias, 0, narrowing, sync);
+}
+
+void ProgramBuilder::ActSum(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale,
+                            float bias, std::size_t reduced, Narrowing narrowing,
+                            const Sync& sync) {
+  ActAny(func, isa::ActSum::kTotal, reduced, dst, src, scale, nullptr, bias, narrowing, sync);
+}
+
+void ProgramBuilder::ActRunning(isa::ActFunc func, const Tensor& dst, const Tensor& src,
+                                float scale, float bias, std::size_t reduced, Narrowing narrowing,
+                                const Sync& sync) {
+  ActAny(func, isa::ActSum::kRunning, reduced, dst, src, scale, nullptr, bias, narrowing, sync);
+}
+
+void ProgramBuilder::Load(const Tensor& image, const Sync& sync) {
+  constexpr std::string_view op = "load";
+  Pattern s = TakeApart(op, "tables", image);
+  if (s.free.size() != 1) {
+    Fail(op, OperandName(s.role, image) + " must have two dimensions [partitions][words]");
+  }
+  isa::EngineInstr i{};
+  i.opcode = static_cast<std::uint8_t>(Op::kLoad);
+  SetSizes(op, s, i.size);
+  SetSrc0(op, s, i);
+  EmitEngine(Queue::kScalar, i, sync, {{"destination", &image}, {"tables", &image}});
+}
+
+void ProgramBuilder::LoadFunctions(const Tensor& image, Queue ring, const Sync& sync) {
+  if (!tables_) tables_ = NewCounter("function tables");
+  const Tensor here = Sbuf("function tables", image.dtype, image.Shape());
+  Copy(ring, here, image, {sync.waits, tables_->Tick(), false});
+  Load(here, {{tables_->Until(tables_->count())}, sync.signal, sync.irq});
 }
 
 void ProgramBuilder::Copy(Queue ring, const Tensor& dst, const Tensor& src, const Sync& sync) {

@@ -216,6 +216,26 @@ class ProgramBuilder {
            Narrowing narrowing = {}, const Sync& sync = {});
   void Act(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale = 1.0f,
            float bias = -0.0f, Narrowing narrowing = {}, const Sync& sync = {});
+  // dst = the sums of func(src * scale + bias) over the innermost `reduced` dimensions of src, which
+  // dst does not have; for softmax, exp and its sum in one pass.
+  void ActSum(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale,
+              const Tensor& bias, std::size_t reduced = 1, Narrowing narrowing = {},
+              const Sync& sync = {});
+  void ActSum(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale = 1.0f,
+              float bias = -0.0f, std::size_t reduced = 1, Narrowing narrowing = {},
+              const Sync& sync = {});
+  // dst has src's shape: every element the sum so far along the innermost `reduced` dimensions.
+  void ActRunning(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale = 1.0f,
+                  float bias = -0.0f, std::size_t reduced = 1, Narrowing narrowing = {},
+                  const Sync& sync = {});
+  // Loads a set of function tables from DRAM (FunctionSet::Place), in place of the one before:
+  // a copy on `ring` to SBUF, a few bytes of every partition from Sbuf(), and a load on the scalar
+  // queue, behind which acts come by themselves. sync.waits hold the copy back; the signal tells
+  // that the load is done and that the SBUF bytes may be used for something else.
+  void LoadFunctions(const Tensor& image, isa::Queue ring = isa::Queue::kDma0,
+                     const Sync& sync = {});
+  // The load alone: the image lies in SBUF.
+  void Load(const Tensor& image, const Sync& sync = {});
   // DMA; ring is kDma0 or kDma1. Any views of DRAM and SBUF with equal shapes.
   void Copy(isa::Queue ring, const Tensor& dst, const Tensor& src, const Sync& sync = {});
   void Nop(isa::Queue queue, const Sync& sync = {});
@@ -241,8 +261,9 @@ class ProgramBuilder {
                       const std::vector<Operand>& operands);
   void ElementwiseAny(const Tensor& dst, const Source0& a, const Step& first, const Step* second,
                       Narrowing narrowing, const Sync& sync);
-  void ActAny(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale,
-              const Tensor* bias, float imm, Narrowing narrowing, const Sync& sync);
+  void ActAny(isa::ActFunc func, isa::ActSum sum, std::size_t reduced, const Tensor& dst,
+              const Tensor& src, float scale, const Tensor* bias, float imm, Narrowing narrowing,
+              const Sync& sync);
   // All waits but the last become nops; the last one is returned.
   std::optional<Wait> EmitExtraWaits(isa::Queue queue, const Sync& sync);
 
@@ -250,6 +271,7 @@ class ProgramBuilder {
   CheckLimits limits_;
   std::uint32_t sbuf_used_ = 0;
   std::map<std::string, std::uint8_t> semaphores_;
+  std::optional<Counter> tables_;
   Program program_;
 };
 

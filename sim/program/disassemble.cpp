@@ -112,6 +112,7 @@ std::string EngineText(const EngineInstr& i) {
   if (i.scalar_ptr) text += " ptr";
   if (i.imm0) text += " imm0=" + Hex(i.imm0, 8);
   if (bias) text += " imm1=" + Hex(isa::Imm1(i), 8);
+  if (i.sum) text += " sum=" + CodeText<isa::ActSum>(i.sum);
   if (i.rdims) text += " rdims=" + std::to_string(i.rdims);
   if (i.acc) text += " acc";
   if (i.reuse) text += " reuse";
@@ -391,6 +392,8 @@ Encoded Assemble(Queue queue, std::string_view line) {
       isa::SetImm1(e, bits);
     } else if (key == "rdims") {
       Set(e.rdims, Number(value, word), 2, false, word);
+    } else if (key == "sum") {
+      Set(e.sum, Code(isa::kAllActSum, value, word), 2, false, word);
     } else if (key == "acc") {
       e.acc = 1;
     } else if (key == "reuse") {

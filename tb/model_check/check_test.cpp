@@ -69,6 +69,17 @@ isa::EngineInstr Act() {
   i.func = Code(isa::ActFunc::kRelu);
   return i;
 }
+isa::EngineInstr Load() {
+  isa::EngineInstr i;
+  i.opcode = Code(isa::Op::kLoad);
+  i.dtype_0 = Code(Dtype::kInt32);
+  i.parts = 4;
+  i.part_0 = 2;
+  i.size = {64, 1, 1, 1};
+  i.str_0 = {1, 0, 0, 0};
+  i.off_0 = 0x100;
+  return i;
+}
 isa::DmaInstr Copy() {
   isa::DmaInstr i;
   i.opcode = Code(isa::Op::kCopy);
@@ -121,7 +132,7 @@ TEST_CASE("a nop is free of everything but the reserved bits of its layout", "[c
   e[0] = Code(isa::Op::kNop);
   CHECK(CheckInstruction(Queue::kVector, e, kNano).err == Err::kReservedField);
   for (const int bit : {23, 63, 126, 189, 190, 191}) isa::SetBits(e, bit, 1, 0);
-  e[27] = 0;
+  isa::SetBits(e, 218, 6, 0);
   CHECK(CheckInstruction(Queue::kVector, e, kNano).err == Err::kNone);
   CHECK(CheckInstruction(Queue::kDma0, e, kNano).err == Err::kReservedField);
 }
@@ -137,7 +148,10 @@ TEST_CASE("functions and rounding modes have to be defined", "[check][directed]"
   })).err == Err::kBadFunc);
   CHECK(Check(Queue::kVector, With<E>(Stats(), [](E& i) { i.func = 1; })).err == Err::kBadFunc);
   CHECK(Check(Queue::kVector, With<E>(Shuffle(), [](E& i) { i.func = 3; })).err == Err::kBadFunc);
-  CHECK(Check(Queue::kScalar, With<E>(Act(), [](E& i) { i.func = 2; })).err == Err::kBadFunc);
+  CHECK(Check(Queue::kScalar, With<E>(Act(), [](E& i) { i.func = 27; })).err == Err::kBadFunc);
+  CHECK(Check(Queue::kScalar, With<E>(Act(), [](E& i) { i.func = 26; })).err == Err::kNone);
+  CHECK(Check(Queue::kScalar, With<E>(Act(), [](E& i) { i.sum = 3; })).err == Err::kBadFunc);
+  CHECK(Check(Queue::kScalar, With<E>(Load(), [](E& i) { i.func = 1; })).err == Err::kBadFunc);
   CHECK(Check(Queue::kScalar, With<E>(Act(), [](E& i) { i.round = 3; })).err == Err::kBadFunc);
 }
 
@@ -238,6 +252,40 @@ TEST_CASE("shapes and partitions of statistics and shuffles", "[check][directed]
   CHECK(shuffle(ShuffleFunc::kTranspose, [](E& i) { i.part_0 = 4; }) == CheckResult{});
   CHECK(shuffle(ShuffleFunc::kTranspose, [](E& i) { i.part_0 = 5; }) == CheckResult{Err::kBadPartition, 1, 0});
   CHECK(shuffle(ShuffleFunc::kTranspose, [](E& i) { i.size[0] = 3; }) == CheckResult{Err::kBadSize, 0, 0});
+}
+
+TEST_CASE("a load of function tables is whole words of int32 in SBUF", "[check][directed]") {
+  const auto is = [](const std::function<void(E&)>& change, CheckResult want) {
+    return Check(Queue::kScalar, With<E>(Load(), change)) == want;
+  };
+  CHECK(Check(Queue::kScalar, Load()).err == Err::kNone);
+  CHECK(Check(Queue::kVector, Load()).err == Err::kIllegalOpcode);
+  CHECK(is([](E& i) { i.dtype_0 = Code(Dtype::kFp32); }, {Err::kBadDtype, 1, 0}));
+  CHECK(is([](E& i) { i.space_0 = 1; }, {Err::kBadSpace, 1, 0}));
+  CHECK(is([](E& i) { i.size[0] = 63; }, {Err::kBadSize, 0, 0}));
+  CHECK(is([](E& i) { i.size[2] = 2; }, {Err::kBadSize, 0, 0}));
+  CHECK(is([](E& i) { i.parts = 0; }, {Err::kBadSize, 0, 0}));
+  CHECK(is([](E& i) { i.str_0[0] = 2; }, {Err::kBadStride, 1, 0}));
+  CHECK(is([](E& i) { i.parts = 7; }, {Err::kBadPartition, 1, 0}));
+  CHECK(is([](E& i) { i.off_0 = 0x104; }, {Err::kMisaligned, 1, 0}));
+  CHECK(is([](E& i) { i.off_0 = 16384 - 248; }, {Err::kSbufRange, 1, 16384 + 7}));
+  // The destination is not looked at.
+  CHECK(is([](E& i) { i.dtype_d = 15, i.parts_d = 99, i.off_d = 0xffffff, i.space_d = 1, i.part_d = 77; },
+           {Err::kNone, 0, 0}));
+}
+
+TEST_CASE("a total sum stands still in the dimensions that it sums, a running one need not",
+          "[check][directed]") {
+  const auto act = [](isa::ActSum sum, std::uint8_t rdims, std::int16_t stride) {
+    return Check(Queue::kScalar, With<E>(Act(), [&](E& i) {
+      i.sum = Code(sum), i.rdims = rdims, i.str_d = {stride, 4, 0, 0};
+    }));
+  };
+  CHECK(act(isa::ActSum::kTotal, 0, 0).err == Err::kNone);
+  CHECK(act(isa::ActSum::kTotal, 0, 1) == CheckResult{Err::kBadStride, 0, 0});
+  CHECK(act(isa::ActSum::kTotal, 1, 0) == CheckResult{Err::kBadStride, 0, 0});
+  CHECK(act(isa::ActSum::kRunning, 1, 1).err == Err::kNone);
+  CHECK(act(isa::ActSum::kNone, 1, 1).err == Err::kNone);
 }
 
 TEST_CASE("dtypes have to exist and to fit operand and memory", "[check][directed]") {
@@ -534,7 +582,7 @@ TEST_CASE("what passes the checks touches only bytes that exist", "[check][rando
       };
       auto size_d = i.size;
       if (i.opcode == Code(isa::Op::kStats)) size_d[0] = 2;
-      operand(i.dtype_d, i.off_d, i.str_d, size_d);
+      if (Writes(i)) operand(i.dtype_d, i.off_d, i.str_d, size_d);
       if (ReadsSource0(i)) operand(i.dtype_0, i.off_0, i.str_0, i.size);
       const std::array<std::uint16_t, 4> columns = {i.parts_d, 1, 1, 1};
       if (ReadsSource1(i)) operand(i.dtype_1, i.off_1, i.str_1, matmul ? columns : i.size);

@@ -197,8 +197,20 @@ class InstructionGenerator {
         VectorEngine(i);
         break;
       default:
+        if (Below(6) == 0) {
+          i.opcode = static_cast<std::uint8_t>(isa::Op::kLoad);
+          i.dtype_0 = 7;
+          i.space_0 = 0;
+          i.size = {static_cast<std::uint16_t>(2 * (1 + Below(100))), 1, 1, 1};
+          i.str_0[0] = 1;
+          break;
+        }
         i.opcode = static_cast<std::uint8_t>(isa::Op::kAct);
-        i.func = Below(2);
+        i.func = Below(27);
+        i.sum = Bits(1) ? 0 : Below(3);
+        if (i.sum == static_cast<std::uint8_t>(isa::ActSum::kTotal)) {
+          for (int k = 0; k <= i.rdims; ++k) i.str_d[k] = 0;
+        }
         i.space_1 = 0;
         break;
     }
@@ -207,6 +219,14 @@ class InstructionGenerator {
     i.off_d = Offset(size_d, i.str_d, i.dtype_d, i.space_d);
     i.off_0 = Offset(i.size, i.str_0, i.dtype_0, i.space_0);
     i.off_1 = Offset(size1, i.str_1, i.dtype_1, i.space_1);
+    if (i.opcode == static_cast<std::uint8_t>(isa::Op::kLoad)) i.off_0 &= ~7u;
+    if (!Writes(i) && Bits(1)) {
+      i.dtype_d = Bits(4);
+      i.off_d = Bits(24);
+      i.part_d = Bits(8);
+      i.parts_d = Bits(8);
+      i.space_d = Bits(1);
+    }
     if (!ReadsSource0(i) && Bits(1)) {
       i.dtype_0 = Bits(4);
       i.off_0 = Bits(24);
@@ -277,8 +297,8 @@ class InstructionGenerator {
       return;
     }
     if (Below(20) == 0) {  // a reserved bit
-      constexpr std::array<int, 5> kReserved = {23, 63, 126, 189, 216};
-      constexpr std::array<int, 5> kLength = {1, 1, 1, 3, 8};
+      constexpr std::array<int, 5> kReserved = {23, 63, 126, 189, 218};
+      constexpr std::array<int, 5> kLength = {1, 1, 1, 3, 6};
       const int n = Below(5);  // 127 is count_nf
       isa::SetBits(e, kReserved[n] + Below(kLength[n]), 1, 1);
       return;
@@ -286,7 +306,8 @@ class InstructionGenerator {
     isa::EngineInstr i = isa::DecodeEngineInstr(e);
     const int dim = Below(4);
     const auto delta = static_cast<std::uint32_t>(Below(9) - 4);
-    switch (Below(32)) {
+    switch (Below(33)) {
+      case 32: i.sum = Bits(2); break;
       case 27: i.func_1 = Bits(1) ? Bits(8) : Below(24); break;
       case 28: i.gen_0 = Bits(2); break;
       case 29: (Bits(1) ? i.rev : i.rev_1) ^= 1; break;
@@ -296,7 +317,7 @@ class InstructionGenerator {
       case 24: i.piece_0 = Bits(2); break;
       case 25: i.piece_1 = Bits(2); break;
       case 26: i.tiles = Bits(2); break;
-      case 1: i.func = Bits(1) ? Bits(8) : Below(24); break;
+      case 1: i.func = Bits(1) ? Bits(8) : Below(Bits(1) ? 8 : 32); break;
       case 2: i.round = 3; break;
       case 3: i.dtype_d = Bits(4); break;
       case 4: i.dtype_0 = Bits(4); break;
