@@ -164,6 +164,11 @@ mutants: ## faults in the PE's gates: each has to be noticed by the test or show
 	@scripts/setup.sh --no-data sim synth
 	@python3 scripts/mutants.py --count $(MUTANTS) --seed $(SEED) --jobs $(JOBS)
 
+functions: ## fit the scalar engine's function tables again (sim/function/tables.cpp), every bf16 input checked
+	@+$(BUILD) build/host/functions
+	@build/host/functions write
+.PHONY: functions
+
 gen: ## regenerate package, header and page from scripts/isa.toml, and docs/results.md
 	@python3 scripts/gen_isa.py
 	@python3 scripts/results.py render
@@ -210,7 +215,7 @@ CXX := $(CCACHE) g++
 VERILATOR_INC := /usr/share/verilator/include
 CXXFLAGS := -std=c++20 -O2 -ffp-contract=off -Wall -Wextra -Werror -MMD -MP -I.
 
-HOST_SRC := $(filter-out sim/host_train/host_train_main.cpp,$(wildcard sim/data/*.cpp sim/host_train/*.cpp sim/train/*.cpp sim/model/*.cpp \
+HOST_SRC := $(filter-out sim/host_train/host_train_main.cpp,$(wildcard sim/data/*.cpp sim/host_train/*.cpp sim/train/*.cpp sim/model/*.cpp sim/function/*.cpp \
   sim/program/*.cpp sim/program/train/*.cpp sim/device/*.cpp sim/golden/*.cpp))
 HOST_OBJ := $(HOST_SRC:%.cpp=build/host/%.o)
 LIBS := -lfmt -lz -lpthread
@@ -228,6 +233,8 @@ build/host/libdither.a: $(HOST_OBJ)
 build/host/host_train: build/host/sim/host_train/host_train_main.o build/host/libdither.a
 	@g++ $^ $(LIBS) -o $@
 build/host/study_run build/host/study_host: build/host/%: build/host/sim/app/%.o build/host/libdither.a
+	@g++ $^ $(LIBS) -o $@
+build/host/functions: build/host/sim/app/functions.o $(filter-out build/host/sim/function/tables.o build/host/sim/function/function_set.o,$(filter build/host/sim/function/%,$(HOST_OBJ))) build/host/sim/model/function_table.o
 	@g++ $^ $(LIBS) -o $@
 build/host/rounder_%: build/host/sim/app/rounder_%.o
 	@g++ $^ $(LIBS) -o $@
@@ -275,6 +282,8 @@ build/$(1)/gemm_bench: build/$(1)/sim/app/gemm_bench.o $$(PROGRAM_LIBS_$(1))
 build/$(1)/study_cost: build/$(1)/sim/app/study_cost.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))
 build/$(1)/train: build/$(1)/sim/app/train.o $$(PROGRAM_LIBS_$(1))
+	@$$(PROGRAM_LINK_$(1))
+build/$(1)/train_bench: build/$(1)/sim/app/train_bench.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))
 build/$(1)/wave_demo: build/$(1)/sim/app/wave_demo.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))

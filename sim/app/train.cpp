@@ -193,7 +193,7 @@ int Run(const Options& o) {
     return 130;
   }
   if (losses.empty()) accuracy = trainer.Evaluate(held_out).accuracy();
-  fmt::print("\n{}", DrawCurve(losses, 64, 10, TerminalIsUtf8()));
+  fmt::print("\n{}", train::DrawCurve(losses, 64, 10, TerminalIsUtf8()));
   fmt::print("{:>11}loss of steps {} to {}\n", "", first + 1, trainer.step());
   const std::string picture = std::filesystem::path(csv).replace_extension(".svg").string();
   const bool plotted = train::PlotTraining(csv, picture, options.model.Text() + ", " + o.mode);

@@ -82,14 +82,21 @@ std::uint32_t Flow::SbufFree() const {
   return most;
 }
 
-Tensor Flow::Psum(const std::string& name, std::uint32_t parts, std::uint32_t words) {
+Tensor Flow::Psum(const std::string& name, std::uint32_t parts, std::uint32_t words, bool hold) {
   if (words > isa::kPsumBankWords) {
     throw ProgramError(name + ": " + std::to_string(words) + " words, a PSUM bank has " +
                        std::to_string(isa::kPsumBankWords));
   }
+  if (held_banks_ == (1u << isa::kPsumBanks) - 1) throw ProgramError(name + ": all PSUM banks are held");
+  while ((held_banks_ >> next_bank_ & 1) != 0) next_bank_ = (next_bank_ + 1) % isa::kPsumBanks;
   const std::uint32_t bank = next_bank_;
   next_bank_ = (next_bank_ + 1) % isa::kPsumBanks;
+  if (hold) held_banks_ |= 1u << bank;
   return builder_.PsumBank(name, bank, isa::Dtype::kFp32, {parts, words});
+}
+
+void Flow::Release(const Tensor& psum) {
+  held_banks_ &= ~(1u << (psum.address / (4 * isa::kPsumBankWords)));
 }
 
 // ------------------------------------------------------------------------------------ dependencies
@@ -216,16 +223,29 @@ void Flow::Product(const Tensor& dst, const Tensor& stationary, const Tensor& mo
   }
 }
 
-void Flow::Elementwise(isa::VecFunc func, const Tensor& dst, const Tensor& a, const Tensor& b,
+void Flow::Elementwise(isa::VecFunc func, const Tensor& dst, const Source0& a, const Value& b,
                        Narrowing narrowing) {
-  Emit(Queue::kVector, {{&a, &b}, {&dst}}, ElementsPerLane(dst),
+  Operands operands{{}, {&dst}};
+  for (const Tensor* t : {a.tensor(), b.tensor()}) {
+    if (t) operands.reads.push_back(t);
+  }
+  Emit(Queue::kVector, operands, ElementsPerLane(dst),
        [&](const Sync& sync) { builder_.Elementwise(func, dst, a, b, narrowing, sync); });
 }
 
-void Flow::Elementwise(isa::VecFunc func, const Tensor& dst, const Tensor& a, float b,
-                       Narrowing narrowing) {
-  Emit(Queue::kVector, {{&a}, {&dst}}, ElementsPerLane(dst),
-       [&](const Sync& sync) { builder_.Elementwise(func, dst, a, b, narrowing, sync); });
+void Flow::TwoSteps(const Tensor& dst, const Source0& a, const Step& first, const Step& second,
+                    Narrowing narrowing) {
+  Operands operands{{}, {&dst}};
+  for (const Tensor* t : {a.tensor(), first.value.tensor(), second.value.tensor()}) {
+    if (t) operands.reads.push_back(t);
+  }
+  Emit(Queue::kVector, operands, ElementsPerLane(dst),
+       [&](const Sync& sync) { builder_.TwoSteps(dst, a, first, second, narrowing, sync); });
+}
+
+void Flow::Stats(const Tensor& dst, const Tensor& src, std::size_t reduced, Narrowing narrowing) {
+  Emit(Queue::kVector, {{&src}, {&dst}}, ElementsPerLane(src),
+       [&](const Sync& sync) { builder_.Stats(dst, src, reduced, narrowing, sync); });
 }
 
 void Flow::Cast(const Tensor& dst, const Tensor& src, Narrowing narrowing) {
@@ -268,24 +288,16 @@ void Flow::Move(const Tensor& dst, const Tensor& src, Narrowing narrowing) {
 
 Flow::Place Flow::MulAdd(const Tensor& dst, const Tensor& a, float s, const Tensor& b,
                          Narrowing narrowing) {
-  if (b.place == dither::Place::kSbuf) {
+  if (b.place == dither::Place::kSbuf && work_[Index(Queue::kScalar)] < work_[Index(Queue::kVector)]) {
     Act(isa::ActFunc::kIdentity, dst, a, s, b, narrowing);
     return Last(Queue::kScalar);
   }
-  const Tensor t = Sbuf("product", isa::Dtype::kFp32, dst.Shape());
-  Elementwise(isa::VecFunc::kMul, t, a, s);
-  const Place place = Last(Queue::kVector);
-  Elementwise(isa::VecFunc::kAdd, dst, t, b, narrowing);
-  Free(t);
-  return place;
+  TwoSteps(dst, a, {isa::VecFunc::kMul, s}, {isa::VecFunc::kAdd, b}, narrowing);
+  return Last(Queue::kVector);
 }
 
 void Flow::GateRelu(const Tensor& dst, const Tensor& y, const Tensor& x, Narrowing narrowing) {
-  const Tensor t = Sbuf("gate", isa::Dtype::kFp32, dst.Shape());
-  Elementwise(isa::VecFunc::kMul, t, y, 0x1p100f);
-  Elementwise(isa::VecFunc::kMin, t, t, 1.0f);
-  Elementwise(isa::VecFunc::kMul, dst, t, x, narrowing);
-  Free(t);
+  TwoSteps(dst, y, {isa::VecFunc::kGt, 0.0f}, {isa::VecFunc::kSelect, x}, narrowing);
 }
 
 }  // namespace dither

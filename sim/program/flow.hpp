@@ -47,8 +47,10 @@ class Flow {
   Tensor Sbuf(const std::string& name, isa::Dtype dtype, const std::vector<std::uint32_t>& shape);
   void Free(const Tensor& tensor);  // one that Sbuf gave, whole
   std::uint32_t SbufFree() const;   // bytes of a partition, in one piece
-  // The next bank, as [parts][words].
-  Tensor Psum(const std::string& name, std::uint32_t parts, std::uint32_t words);
+  // The next bank that nobody holds, as [parts][words]. It comes round again after as many others as
+  // there are free banks; one that has to last longer is held until Release.
+  Tensor Psum(const std::string& name, std::uint32_t parts, std::uint32_t words, bool hold = false);
+  void Release(const Tensor& psum);
 
   // What the next instructions belong to: "dense2 weight gradient". Names their destinations too.
   void Label(std::string text) { label_ = std::move(text); }
@@ -58,13 +60,14 @@ class Flow {
               MatmulOptions options = {});
   // All pieces of fp16 and fp32 operands, one matmul otherwise.
   void Product(const Tensor& dst, const Tensor& stationary, const Tensor& moving, bool accumulate);
-  void Elementwise(isa::VecFunc func, const Tensor& dst, const Tensor& a, const Tensor& b,
+  void Elementwise(isa::VecFunc func, const Tensor& dst, const Source0& a, const Value& b,
                    Narrowing narrowing = {});
-  void Elementwise(isa::VecFunc func, const Tensor& dst, const Tensor& a, float b,
-                   Narrowing narrowing = {});
+  void TwoSteps(const Tensor& dst, const Source0& a, const Step& first, const Step& second,
+                Narrowing narrowing = {});
   void Cast(const Tensor& dst, const Tensor& src, Narrowing narrowing = {});
   void Reduce(isa::RedFunc func, const Tensor& dst, const Tensor& src, std::size_t reduced = 1,
               Narrowing narrowing = {});
+  void Stats(const Tensor& dst, const Tensor& src, std::size_t reduced = 1, Narrowing narrowing = {});
   void Act(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale, const Tensor& bias,
            Narrowing narrowing = {});
   void Act(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale = 1.0f,
@@ -74,7 +77,8 @@ class Flow {
   void Store(const Tensor& dst, const Tensor& src) { Copy(isa::Queue::kDma1, dst, src); }
   // dst = src, on whichever of vector and scalar engine has had less to do.
   void Move(const Tensor& dst, const Tensor& src, Narrowing narrowing = {});
-  // dst = a * s + b, one rounding to fp32. The number s is imm0 of the instruction that is returned.
+  // dst = a * s + b, one rounding to fp32, on the engine that has had less to do where both can. The
+  // number s is imm0 of the instruction that is returned.
   Place MulAdd(const Tensor& dst, const Tensor& a, float s, const Tensor& b, Narrowing narrowing = {});
   // dst = y > 0 ? x : 0, the way back through relu.
   void GateRelu(const Tensor& dst, const Tensor& y, const Tensor& x, Narrowing narrowing = {});
@@ -99,7 +103,7 @@ class Flow {
     Clock read{};
   };
   struct Operands {
-    std::initializer_list<const Tensor*> reads, writes;
+    std::vector<const Tensor*> reads, writes;  // none of them null
   };
   void Emit(isa::Queue queue, const Operands& operands, std::uint64_t work,
             const std::function<void(const Sync&)>& emit);
@@ -116,7 +120,7 @@ class Flow {
   std::array<std::vector<std::string>, isa::kNumQueues> labels_;
   std::map<std::uint32_t, std::uint32_t> free_;   // offset -> bytes
   std::map<std::uint32_t, std::uint32_t> taken_;  // offset -> bytes
-  std::uint32_t next_bank_ = 0;
+  std::uint32_t next_bank_ = 0, held_banks_ = 0;  // held: a bit each
   std::uint64_t dram_read_ = 0, dram_written_ = 0;
   std::size_t nops_ = 0;
   std::string label_;

@@ -38,6 +38,7 @@ void WriteAll(int file, const std::vector<std::uint8_t>& bytes, const std::strin
 }  // namespace
 
 std::uint32_t Crc32(std::span<const std::byte> bytes, std::uint32_t before) {
+  if (bytes.empty()) return before;  // zlib takes a null pointer for a wish to start anew
   return static_cast<std::uint32_t>(
       crc32_z(before, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }

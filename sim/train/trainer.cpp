@@ -78,6 +78,7 @@ class Trainer::Impl {
     PutBatch(*examples_, std::span(order_).subspan(first, options_.batch));
     std::vector<std::uint8_t> before;
     if (options_.check_nonfinite) before = TrainedState();
+    TurnKnobs();
     device_.LoadProgram(program_.program);
     device_.ClearCounters();
     device_.Start();
@@ -128,7 +129,19 @@ class Trainer::Impl {
 
   void SetRate(float rate) {
     rate_ = rate;
-    program_.Set(Knob::kMinusRate, -rate / options_.mode.loss_scale);
+    turned_ = false;
+  }
+  // The numbers of the coming step, into its instructions.
+  void TurnKnobs() {
+    const OptimizerSpec& o = options_.optimizer;
+    const bool adam = o.kind != OptimizerSpec::Kind::kSgd;
+    if (turned_ && !adam) return;
+    const auto correction = [&](double beta) { return (1 - beta) / (1 - std::pow(beta, static_cast<double>(step_ + 1))); };
+    const double rate = adam ? rate_ * correction(o.beta1) : rate_ / options_.mode.loss_scale;
+    program_.Set(Knob::kMinusRate, static_cast<float>(-rate));
+    program_.Set(Knob::kVariance, static_cast<float>(correction(o.beta2)));
+    program_.Set(Knob::kKeep, 1 - rate_ * o.weight_decay);
+    turned_ = true;
   }
 
   std::uint64_t StepsPerEpoch() const {
@@ -138,9 +151,11 @@ class Trainer::Impl {
   // ---- parameters
   std::vector<const train::Parameter*> Parameters() const {
     std::vector<const train::Parameter*> all;
-    for (const DenseLayer& layer : network_.layers) {
+    for (const Layer& layer : network_.layers) {
       all.push_back(&layer.weights);
-      if (layer.bias) all.push_back(&*layer.bias);
+      for (const auto* p : {&layer.bias, &layer.mean, &layer.variance}) {
+        if (*p) all.push_back(&**p);
+      }
     }
     return all;
   }
@@ -300,11 +315,16 @@ class Trainer::Impl {
     if (m.layers.empty()) throw TrainError("model: no layers");
     if (!m.embeddings.empty()) throw TrainError("model: embeddings can't be trained yet");
     for (const LayerSpec& layer : m.layers) {
-      if (layer.kind != LayerKind::kDense) throw TrainError("model: only dense layers can be trained yet");
-      if (layer.units == 0) throw TrainError("model: a dense layer without units");
+      if (layer.kind == LayerKind::kConv) throw TrainError("model: convolutions can't be trained yet");
+      if (layer.kind == LayerKind::kDense && layer.units == 0) throw TrainError("model: a dense layer without units");
     }
-    if (options_.optimizer.kind != OptimizerSpec::Kind::kSgd) {
-      throw TrainError("optimizer: only SGD is there yet");
+    if (m.layers.back().kind != LayerKind::kDense) throw TrainError("model: the last layer has to be dense");
+    if (m.layers.back().activation != Activation::kNone) {
+      throw TrainError("model: the last layer has an activation, the loss takes its sums");
+    }
+    const OptimizerSpec& o = options_.optimizer;
+    if (o.momentum < 0 || o.momentum >= 1 || o.beta1 < 0 || o.beta1 >= 1 || o.beta2 < 0 || o.beta2 >= 1) {
+      throw TrainError("optimizer: momentum and betas lie from 0 to below 1");
     }
   }
 
@@ -314,13 +334,16 @@ class Trainer::Impl {
     return t;
   }
   train::Parameter NewParameter(const std::string& name, const std::vector<std::uint32_t>& shape,
-                                std::size_t count, bool copied) {
+                                std::size_t count, bool copied, bool trained) {
     train::Parameter p;
     p.name = name;
     p.count = count;
-    p.value = Dram(name, options_.mode.weights, shape);
-    if (options_.optimizer.momentum != 0) {
-      p.state.push_back(Dram(name + " momentum", options_.mode.state, shape));
+    p.value = Dram(name, trained ? options_.mode.weights : Dtype::kFp32, shape);
+    if (!trained) return p;
+    const OptimizerSpec& o = options_.optimizer;
+    const std::size_t states = o.kind == OptimizerSpec::Kind::kSgd ? (o.momentum != 0 ? 1 : 0) : 2;
+    for (std::size_t n = 0; n < states; ++n) {
+      p.state.push_back(Dram(name + (n == 0 ? " momentum" : " second moment"), options_.mode.state, shape));
     }
     if (copied && options_.mode.compute != options_.mode.weights) {
       p.copy = Dram(name + " copy", options_.mode.compute, shape);
@@ -332,26 +355,43 @@ class Trainer::Impl {
     const std::uint32_t rows = device_.config().rows;
     trained_begin_ = device_.Allocate(0);
     std::uint32_t inputs = options_.model.inputs;
-    for (std::size_t l = 0; l < options_.model.layers.size(); ++l) {
-      const LayerSpec& spec = options_.model.layers[l];
-      DenseLayer layer;
-      layer.name = "dense" + std::to_string(l + 1);
+    const std::vector<LayerSpec>& specs = options_.model.layers;
+    for (std::size_t l = 0; l < specs.size(); ++l) {
+      const LayerSpec& spec = specs[l];
+      static constexpr const char* kNames[] = {"dense", "layernorm", "batchnorm", "conv"};
+      const bool dense = spec.kind == LayerKind::kDense;
+      Layer layer;
+      layer.kind = spec.kind;
+      layer.name = kNames[static_cast<int>(spec.kind)] + std::to_string(l + 1);
       layer.inputs = inputs;
-      layer.units = spec.units;
+      layer.units = dense ? spec.units : inputs;
       layer.activation = spec.activation;
-      layer.batch_on_partitions = l + 1 == options_.model.layers.size();
-      layer.weights = NewParameter(layer.name + ".weights", {inputs, spec.units},
-                                   std::size_t{inputs} * spec.units, true);
-      layer.weights.decays = true;
-      if (spec.bias) {
-        const std::uint32_t tiles = (spec.units + rows - 1) / rows;
-        layer.bias = NewParameter(layer.name + ".bias",
-                                  layer.batch_on_partitions ? std::vector<std::uint32_t>{1, spec.units}
-                                                            : std::vector<std::uint32_t>{rows, tiles},
-                                  spec.units, false);
-        layer.bias->tiled = !layer.batch_on_partitions;
+      // The loss and layer normalisation work on examples, each in its partition.
+      layer.batch_on_partitions = spec.kind == LayerKind::kLayerNorm || l + 1 == specs.size() ||
+                                  (dense && specs[l + 1].kind == LayerKind::kLayerNorm);
+      const auto vector = [&](const std::string& what, bool trained) {
+        const std::uint32_t tiles = (layer.units + rows - 1) / rows;
+        train::Parameter p = NewParameter(
+            layer.name + what,
+            layer.batch_on_partitions ? std::vector<std::uint32_t>{1, layer.units}
+                                      : std::vector<std::uint32_t>{rows, tiles},
+            layer.units, false, trained);
+        p.tiled = !layer.batch_on_partitions;
+        return p;
+      };
+      if (dense) {
+        layer.weights = NewParameter(layer.name + ".weights", {inputs, spec.units},
+                                     std::size_t{inputs} * spec.units, true, true);
+        layer.weights.decays = true;
+      } else {
+        layer.weights = vector(".weights", true);
       }
-      inputs = spec.units;
+      if (spec.bias || !dense) layer.bias = vector(".bias", true);
+      if (spec.kind == LayerKind::kBatchNorm) {
+        layer.mean = vector(".mean", false);
+        layer.variance = vector(".variance", false);
+      }
+      inputs = layer.units;
       network_.layers.push_back(std::move(layer));
     }
     trained_end_ = device_.Mark();
@@ -359,7 +399,6 @@ class Trainer::Impl {
     const std::uint32_t batch = std::max(options_.batch, options_.eval_batch);
     network_.identity = Dram("identity", compute, {rows, rows});
     network_.ones = Dram("ones", compute, {rows, 1});
-    network_.classes = Dram("classes", Dtype::kFp32, {1, inputs});
     network_.input = Dram("input", compute, {batch, options_.model.inputs});
     network_.labels = Dram("labels", Dtype::kFp32, {batch});
     if (options_.model.loss == Loss::kMeanSquare) {
@@ -377,14 +416,16 @@ class Trainer::Impl {
     for (std::uint32_t r = 0; r < rows; ++r) identity[std::size_t{r} * rows + r] = 1;
     device_.WriteArray(network_.identity.address, Encoded(network_.identity.dtype, identity));
     device_.WriteArray(network_.ones.address, Encoded(network_.ones.dtype, std::vector<float>(rows, 1.0f)));
-    std::vector<float> classes(network_.classes.Elements());
-    std::iota(classes.begin(), classes.end(), 0.0f);
-    device_.WriteArray(network_.classes.address, classes);
     device_.WriteArray(network_.loss.address, std::vector<float>{0});
     device_.WriteArray(network_.correct.address, std::vector<float>{0});
     // Uniform, with the variance that keeps activations and gradients of one size.
     SplitMix64 random(options_.seed);
-    for (const DenseLayer& layer : network_.layers) {
+    for (const Layer& layer : network_.layers) {
+      if (layer.kind != LayerKind::kDense) {
+        Put(layer.weights, std::vector<float>(layer.weights.count, 1.0f));
+        if (layer.variance) Put(*layer.variance, std::vector<float>(layer.units, 1.0f));
+        continue;
+      }
       const double gain = layer.activation == Activation::kNone ? 3.0 : 6.0;
       const auto limit = static_cast<float>(std::sqrt(gain / layer.inputs));
       std::vector<float> weights(layer.weights.count);
@@ -442,7 +483,7 @@ class Trainer::Impl {
     if (!e.labels.empty()) {
       std::vector<float> labels;
       for (const std::uint32_t n : which) labels.push_back(e.labels[n]);
-      device_.WriteArray(network_.labels->address, labels);
+      device_.WriteArray(network_.labels.address, labels);
     }
     if (network_.targets) {
       const std::size_t outputs = network_.targets->Size(1);
@@ -524,6 +565,7 @@ class Trainer::Impl {
   std::vector<std::uint32_t> order_;
   std::map<std::uint32_t, std::optional<StepProgram>> evaluations_;
   float rate_ = 0;
+  bool turned_ = false;
 };
 
 Trainer::Trainer(Device& device, const TrainerOptions& options)
@@ -556,6 +598,7 @@ DramTraffic Trainer::traffic() const {
   return {impl_->program_.dram_read, impl_->program_.dram_written,
           impl_->program_.program.size() * isa::kInstrBytes};
 }
+std::uint64_t Trainer::useful_columns() const { return impl_->program_.array_columns; }
 const Program& Trainer::step_program() const { return impl_->program_.program; }
 
 std::vector<std::string> Trainer::ParameterNames() const {

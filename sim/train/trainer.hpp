@@ -163,6 +163,7 @@ class Trainer {
   std::uint64_t epoch() const;  // epochs completed
   std::uint64_t steps_per_epoch() const;
   DramTraffic traffic() const;            // of a step
+  std::uint64_t useful_columns() const;   // moving columns of a step's products, transposes not counted
   const Program& step_program() const;    // as last run or built
 
   // Parameters by name ("dense1.weights" [inputs][units], "dense1.bias" [units], ...) as numbers.

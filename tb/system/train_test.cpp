@@ -5,7 +5,11 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <limits>
 #include <random>
 
 #include "sim/golden/training.hpp"
@@ -122,7 +126,7 @@ double WorstError(Device& device, Job job) {
 
 TEST_CASE("one step's gradients are the golden kernels', with any sizes and batch", "[train]") {
   auto device = tb::MakeDevice(tb::Options("nano"));
-  const Loss loss = GENERATE(Loss::kMeanSquare);
+  const Loss loss = GENERATE(Loss::kMeanSquare, Loss::kSoftmaxCrossEntropy);
   const std::string mode = GENERATE("fp32", "mixed", "bf16-sr");
   const double bound = mode == "fp32" ? 4e-6 : 0.03;
   const auto check = [&](const std::vector<std::uint32_t>& sizes, std::uint32_t batch, unsigned seed) {
@@ -137,6 +141,202 @@ TEST_CASE("one step's gradients are the golden kernels', with any sizes and batc
   check({3, 5}, 1, 3);
   check({9, 33, 20, 12}, 19, 4);
   check({16, 70, 3}, 65, 5);
+}
+
+TEST_CASE("gradients go back through every activation", "[train]") {
+  auto device = tb::MakeDevice(tb::Options("nano"));
+  const auto activation =
+      GENERATE(Activation::kGelu, Activation::kTanh, Activation::kSigmoid, Activation::kSilu);
+  const std::string mode = GENERATE("fp32", "bf16-sr");
+  CAPTURE(activation, mode);
+  const double worst = WorstError(*device, MakeJob({12, 18, 9, 5}, 13, mode, Loss::kSoftmaxCrossEntropy, activation, 21));
+  CAPTURE(worst);
+  REQUIRE(worst <= (mode == "fp32" ? 6e-6 : 0.03));
+}
+
+namespace {
+
+// A training of `steps` steps in double precision, full batch.
+std::vector<golden::Layer> GoldenTraining(std::vector<golden::Layer> net, const Job& job, int steps) {
+  const train::OptimizerSpec& o = job.options.optimizer;
+  struct Moments {
+    std::vector<double> first, second;
+  };
+  std::vector<std::array<Moments, 2>> moments(net.size());
+  for (int t = 1; t <= steps; ++t) {
+    const golden::Gradients g = golden::Backward(net, job.x, job.examples.labels, job.targets);
+    for (std::size_t l = 0; l < net.size(); ++l) {
+      const auto update = [&](std::vector<double>& w, const std::vector<double>& gradient, Moments& m, bool decays) {
+        m.first.resize(w.size());
+        m.second.resize(w.size());
+        for (std::size_t i = 0; i < w.size(); ++i) {
+          const double keep = decays ? 1 - static_cast<double>(o.rate) * o.weight_decay : 1;
+          double step;
+          if (o.kind == train::OptimizerSpec::Kind::kSgd) {
+            step = m.first[i] = o.momentum * m.first[i] + gradient[i];
+          } else {
+            m.first[i] = o.beta1 * m.first[i] + (1 - o.beta1) * gradient[i];
+            m.second[i] = o.beta2 * m.second[i] + (1 - o.beta2) * gradient[i] * gradient[i];
+            step = m.first[i] / (1 - std::pow(static_cast<double>(o.beta1), t)) /
+                   (std::sqrt(m.second[i] / (1 - std::pow(static_cast<double>(o.beta2), t))) + o.epsilon);
+          }
+          w[i] = keep * w[i] - o.rate * step;
+        }
+      };
+      update(net[l].weights.values, g.weights[l].values, moments[l][0], true);
+      update(net[l].bias, g.bias[l], moments[l][1], false);
+    }
+  }
+  return net;
+}
+
+}  // namespace
+
+TEST_CASE("optimisers follow their formulas over several steps", "[train]") {
+  auto device = tb::MakeDevice(tb::Options("nano"));
+  using Kind = train::OptimizerSpec::Kind;
+  const Kind kind = GENERATE(Kind::kSgd, Kind::kAdam, Kind::kAdamW);
+  const float decay = GENERATE(0.0f, 0.5f);
+  const float momentum = GENERATE(0.0f, 0.875f);
+  CAPTURE(static_cast<int>(kind), decay, momentum);
+  Job job = MakeJob({10, 17, 6}, 16, "fp32", Loss::kSoftmaxCrossEntropy, Activation::kTanh, 31);
+  job.options.mode.loss_scale = 16;
+  job.options.optimizer.kind = kind;
+  job.options.optimizer.momentum = momentum;
+  job.options.optimizer.weight_decay = decay;
+  job.options.optimizer.rate = kind == Kind::kSgd ? 0.25f : 0.0625f;
+  job.options.optimizer.epsilon = 1e-3f;  // so that gradients near zero don't decide by their rounding
+  const std::uint64_t mark = device->Mark();
+  Trainer trainer(*device, job.options);
+  trainer.SetExamples(job.examples);
+  ReadNet(job, trainer);
+  const auto want = GoldenTraining(job.net, job, 5);
+  for (int step = 0; step < 5; ++step) trainer.Step();
+  ReadNet(job, trainer);
+  for (std::size_t l = 0; l < want.size(); ++l) {
+    for (std::size_t i = 0; i < want[l].weights.values.size(); ++i) {
+      REQUIRE(std::fabs(job.net[l].weights.values[i] - want[l].weights.values[i]) < 2e-4);
+    }
+    for (std::size_t m = 0; m < want[l].bias.size(); ++m) {
+      REQUIRE(std::fabs(job.net[l].bias[m] - want[l].bias[m]) < 2e-4);
+    }
+  }
+  device->Release(mark);
+}
+
+TEST_CASE("an evaluation counts right answers and gives the mean loss, whatever its batches", "[train]") {
+  auto device = tb::MakeDevice(tb::Options("nano"));
+  Job job = MakeJob({10, 17, 6}, 37, "fp32", Loss::kSoftmaxCrossEntropy, Activation::kRelu, 41);
+  job.options.batch = 8;
+  job.options.eval_batch = GENERATE(37u, 20u, 5u);
+  const std::uint64_t mark = device->Mark();
+  Trainer trainer(*device, job.options);
+  ReadNet(job, trainer);
+  const golden::Matrix z = golden::Forward(job.net, job.x).back();
+  std::size_t right = 0;
+  for (std::size_t n = 0; n < z.rows; ++n) {
+    std::size_t best = 0;
+    for (std::size_t m = 1; m < z.columns; ++m) best = z(n, m) > z(n, best) ? m : best;
+    right += best == job.examples.labels[n];
+  }
+  const train::Evaluation e = trainer.Evaluate(job.examples);
+  REQUIRE(e.count == 37);
+  REQUIRE(e.correct == right);
+  REQUIRE(std::fabs(e.loss - golden::SoftmaxCrossEntropy(z, job.examples.labels, nullptr)) < 1e-5);
+  device->Release(mark);
+}
+
+TEST_CASE("a loss that is no number stops the training, names the tensor and keeps the state before", "[train]") {
+  auto device = tb::MakeDevice(tb::Options("nano"));
+  Job job = MakeJob({10, 17, 6}, 16, "bf16-sr", Loss::kSoftmaxCrossEntropy, Activation::kRelu, 51);
+  Trainer trainer(*device, job.options);
+  trainer.SetExamples(job.examples);
+  trainer.Step();
+  std::vector<float> weights = trainer.Parameter("dense2.weights");
+  weights[5] = std::numeric_limits<float>::quiet_NaN();
+  trainer.SetParameter("dense2.weights", weights);
+  const auto before = trainer.State();
+  REQUIRE_THROWS_WITH(trainer.Step(), Catch::Contains("step 2") && Catch::Contains("NaN") &&
+                                          Catch::Contains("'dense2 forward"));
+  REQUIRE(trainer.State() == before);
+}
+
+TEST_CASE("what can't be trained is refused with the limit", "[train]") {
+  auto device = tb::MakeDevice(tb::Options("nano"));
+  Job job = MakeJob({10, 17, 6}, 16, "bf16-sr", Loss::kSoftmaxCrossEntropy, Activation::kRelu, 61);
+  const auto made = [&] { Trainer trainer(*device, job.options); };
+  SECTION("too wide for SBUF") {
+    job.options.model = train::ModelSpec::Mlp({1200, 20, 10});
+    job.options.batch = 64;
+    REQUIRE_THROWS_WITH(made(), Catch::Contains("of each partition's 16384"));
+  }
+  SECTION("batch larger than a PSUM bank") {
+    job.options.batch = 513;
+    REQUIRE_THROWS_WITH(made(), Catch::Contains("batch 513") && Catch::Contains("512"));
+  }
+  SECTION("examples of another shape") {
+    Trainer trainer(*device, job.options);
+    job.examples.features = 11;
+    REQUIRE_THROWS_WITH(trainer.SetExamples(job.examples), Catch::Contains("11 features") && Catch::Contains("10 inputs"));
+  }
+  SECTION("a label that is no class") {
+    Trainer trainer(*device, job.options);
+    job.examples.labels[3] = 6;
+    REQUIRE_THROWS_WITH(trainer.SetExamples(job.examples), Catch::Contains("label 6 of example 3"));
+  }
+  SECTION("an unknown mode") {
+    REQUIRE_THROWS_WITH(NumericMode::Named("fp4"), Catch::Contains("fp4") && Catch::Contains("bf16-sr"));
+  }
+}
+
+TEST_CASE("a damaged checkpoint is refused by its checksum, one of another training by what differs", "[train]") {
+  auto device = tb::MakeDevice(tb::Options("nano"));
+  Job job = MakeJob({6, 5}, 8, "bf16-sr", Loss::kSoftmaxCrossEntropy, Activation::kRelu, 71);
+  const auto path = std::filesystem::temp_directory_path() / ("dither_ckpt_" + std::to_string(::getpid()));
+  std::vector<char> bytes;
+  {
+    Trainer trainer(*device, job.options);
+    trainer.SetExamples(job.examples);
+    trainer.Step();
+    trainer.Save(path);
+    std::ifstream file(path, std::ios::binary);
+    bytes.assign(std::istreambuf_iterator<char>(file), {});
+  }
+  const auto write = [&](const std::vector<char>& what) {
+    std::ofstream(path, std::ios::binary).write(what.data(), static_cast<std::streamsize>(what.size()));
+  };
+  Trainer trainer(*device, job.options);
+  trainer.SetExamples(job.examples);
+  const auto before = trainer.State();
+  std::mt19937 random(3);
+  for (int n = 0; n < 50; ++n) {
+    std::vector<char> damaged = bytes;
+    damaged[random() % damaged.size()] ^= static_cast<char>(1 << random() % 8);
+    write(damaged);
+    REQUIRE_THROWS_AS(trainer.Load(path), train::CheckpointError);
+    std::vector<char> cut(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(random() % bytes.size()));
+    write(cut);
+    REQUIRE_THROWS_AS(trainer.Load(path), train::CheckpointError);
+  }
+  std::vector<char> damaged = bytes;
+  damaged[bytes.size() - 20] ^= 1;
+  write(damaged);
+  REQUIRE_THROWS_WITH(trainer.Load(path), Catch::Contains("damaged, its CRC-32 is"));
+  REQUIRE(trainer.State() == before);  // nothing was taken from any of them
+  write(bytes);
+  trainer.Load(path);
+  REQUIRE(trainer.step() == 1);
+  {
+    TrainerOptions other = job.options;
+    other.optimizer.rate = 0.5f;
+    Trainer another(*device, other);
+    REQUIRE_THROWS_WITH(another.Load(path), Catch::Contains("another configuration") && Catch::Contains("rate 0.5"));
+  }
+  std::vector<float> moved = job.examples.inputs;
+  job.examples.inputs[0] += 0.5f;
+  trainer.SetExamples(job.examples);
+  REQUIRE_THROWS_WITH(trainer.Load(path), Catch::Contains("other examples"));
+  std::filesystem::remove(path);
 }
 
 TEST_CASE("two trainings leave the same bytes, and a checkpoint goes on like the one that wrote it", "[train]") {

@@ -15,7 +15,7 @@ TEST_CASE("every function of two tensors gives the golden kernel's values in a p
   std::mt19937 random(1);
   std::uniform_real_distribution<float> uniform(-3, 3);
   for (const isa::VecFunc func : isa::kAllVecFunc) {
-    if (func == isa::VecFunc::kCopy) continue;  // one source
+    if (func == isa::VecFunc::kCopy || OnWords(static_cast<std::uint8_t>(func))) continue;
     INFO(isa::Name(func));
     ProgramBuilder b(device->config());
     const Tensor x = b.Sbuf("x", isa::Dtype::kFp32, {rows, 37});
@@ -27,7 +27,11 @@ TEST_CASE("every function of two tensors gives the golden kernel's values in a p
       tb::FillSbuf(*device, p, x.address, tb::RandomBytes(x.dtype, 37, draw, &xv));
       tb::FillSbuf(*device, p, y.address, tb::RandomBytes(y.dtype, 37, draw, &yv));
     }
-    b.Elementwise(func, d, x, y);
+    if (func == isa::VecFunc::kAbs) {
+      b.Elementwise(d, x, {func});
+    } else {
+      b.Elementwise(func, d, x, y);
+    }
     device->Run(b.Take());
     const auto op = static_cast<golden::Binary>(static_cast<int>(func) - 1);
     for (std::uint32_t p = 0; p < rows; ++p) {

@@ -28,26 +28,27 @@ struct Parameter {
   const Tensor& Read() const { return copy ? *copy : value; }
 };
 
-struct DenseLayer {
+struct Layer {
+  LayerKind kind = LayerKind::kDense;
   std::string name;
   std::uint32_t inputs = 0, units = 0;
   Activation activation = Activation::kNone;
   bool batch_on_partitions = false;  // of its output
-  Parameter weights;
+  Parameter weights;                 // dense; of a normalisation its factors
   std::optional<Parameter> bias;
+  std::optional<Parameter> mean, variance;  // running ones, of batch normalisation
 };
 
 struct Network {
-  std::vector<DenseLayer> layers;
+  std::vector<Layer> layers;
   // Constants and what a step reads and leaves.
   Tensor identity;                // compute dtype [rows][rows]
   Tensor ones;                    // compute dtype [rows][1]
-  Tensor classes;                 // fp32 [1][classes]: 0, 1, 2, ...
   Tensor input;                   // compute dtype [batch][inputs]
-  std::optional<Tensor> labels;   // fp32 [batch]
+  Tensor labels;                  // fp32 [batch]
   std::optional<Tensor> targets;  // fp32 [batch][outputs]
-  Tensor loss;                    // fp32 [1]: mean of the batch
-  Tensor correct;                 // fp32 [1]: how many were classified right
+  Tensor loss;                    // fp32 [1][1]: mean of the batch
+  Tensor correct;                 // fp32 [1][1]: how many were classified right
 };
 
 }  // namespace dither::train

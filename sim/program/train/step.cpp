@@ -39,6 +39,7 @@ struct Value {
   Dtype dtype = Dtype::kBf16;
   std::optional<Tensor> f;  // [rows][feature tiles][batch]
   std::optional<Tensor> b;  // [rows][batch tiles][features]
+  std::vector<Value> z;     // none, or one: before the activation, where the way back needs it
 };
 
 // Slots in SBUF that are used in turn.
@@ -93,21 +94,28 @@ class StepBuilder {
     flow_.Load(identity_, net_.identity);
     flow_.Load(ones_, net_.ones);
     std::uint32_t widest = 1;
-    for (const DenseLayer& layer : net_.layers) widest = std::max(widest, layer.units);
+    for (const Layer& layer : net_.layers) widest = std::max(widest, layer.units);
     const std::uint32_t stripe = std::min(kBank, (widest + rows_ - 1) / rows_ * rows_);
     weights_.emplace(flow_, "weight stripe", mode_.compute, stripe, 6);
     stripe_columns_ = stripe;
 
+    saved_.resize(net_.layers.size());
     for (std::size_t l = 0; l < net_.layers.size(); ++l) {
-      const DenseLayer& layer = net_.layers[l];
+      const Layer& layer = net_.layers[l];
       flow_.Label(layer.name + " forward");
-      if (l + 1 < net_.layers.size()) {
-        Forward(layer, values[l], values[l + 1]);
-        // Further on the input is wanted with the batch on partitions, if at all.
-        if (!training_) DropB(values[l]);
-        if (values[l].b || !training_) DropF(values[l], l > 0);
-      } else {
+      if (l + 1 == net_.layers.size()) {
         LastForward(layer, values[l], values[l + 1]);
+      } else if (layer.kind != LayerKind::kDense) {
+        Normalise(layer, values[l], values[l + 1], saved_[l]);
+      } else if (layer.batch_on_partitions) {
+        ForwardB(layer, values[l], values[l + 1]);
+      } else {
+        ForwardF(layer, values[l], values[l + 1]);
+      }
+      if (!training_) {
+        Drop(values[l]);
+      } else if (l == 0 && values[0].b && values[0].f) {
+        DropF(values[0]);  // nobody asks for the gradient of the input
       }
     }
     if (training_) Backward(values);
@@ -136,7 +144,7 @@ class StepBuilder {
 
   // ---- layouts
   void LoadInput(Value& x) {
-    x = {"input", net_.layers.front().inputs, mode_.compute, {}, {}};
+    x = {"input", net_.layers.front().inputs, mode_.compute, {}, {}, {}};
     x.b = flow_.Sbuf("input", x.dtype, {rows_, Tiles(batch_), x.features});
     // A copy a tile: the array may start with the first.
     for (std::uint32_t t = 0; t < Tiles(batch_); ++t) {
@@ -144,21 +152,19 @@ class StepBuilder {
       flow_.Load(Pick(x.b->Slice(0, 0, parts), 1, t), net_.input.Slice(0, t * rows_, parts));
     }
   }
-  void DropF(Value& v, bool is_needed_later) {
-    if (v.f && !is_needed_later) {
-      flow_.Free(*v.f);
-      v.f.reset();
-    }
+  void DropF(Value& v) {
+    if (v.f) flow_.Free(*v.f);
+    v.f.reset();
   }
   void DropB(Value& v) {
-    if (v.b) {
-      flow_.Free(*v.b);
-      v.b.reset();
-    }
+    if (v.b) flow_.Free(*v.b);
+    v.b.reset();
   }
   void Drop(Value& v) {
-    DropF(v, false);
+    DropF(v);
     DropB(v);
+    for (Value& z : v.z) Drop(z);
+    v.z.clear();
   }
 
   const Tensor& F(Value& v) {
@@ -202,25 +208,45 @@ class StepBuilder {
   }
 
   // ---- forward
-  Tensor LoadStripe(const DenseLayer& layer, std::uint32_t tile, std::uint32_t m0, std::uint32_t columns) {
+  Tensor LoadStripe(const Layer& layer, std::uint32_t tile, std::uint32_t m0, std::uint32_t columns) {
     const std::uint32_t parts = Part(layer.inputs, tile);
     const Tensor slot = weights_->Next({parts, columns});
     flow_.Load(slot, layer.weights.Read().Slice(0, tile * rows_, parts).Slice(1, m0, columns));
     return slot;
   }
 
-  ActFunc Func(const DenseLayer& layer) const {
-    switch (layer.activation) {
+  static ActFunc Func(Activation a) {
+    switch (a) {
       case Activation::kNone: return ActFunc::kIdentity;
       case Activation::kRelu: return ActFunc::kRelu;
-      default: throw TrainError(layer.name + ": no such activation yet");
+      case Activation::kGelu: return ActFunc::kGelu;
+      case Activation::kTanh: return ActFunc::kTanh;
+      case Activation::kSigmoid: return ActFunc::kSigmoid;
+      case Activation::kSilu: return ActFunc::kSilu;
+    }
+    return ActFunc::kIdentity;
+  }
+  static ActFunc Slope(Activation a) {
+    switch (a) {
+      case Activation::kGelu: return ActFunc::kGeluGrad;
+      case Activation::kTanh: return ActFunc::kTanhGrad;
+      case Activation::kSigmoid: return ActFunc::kSigmoidGrad;
+      case Activation::kSilu: return ActFunc::kSiluGrad;
+      default: return ActFunc::kIdentity;
     }
   }
+  // Whether the way back needs the activation's input; relu's output says enough.
+  static bool NeedsZ(Activation a) { return a != Activation::kNone && a != Activation::kRelu; }
 
-  void Forward(const DenseLayer& layer, Value& in, Value& out) {
+  void ForwardF(const Layer& layer, Value& in, Value& out) {
     const Tensor& x = F(in);
-    out = {layer.name + " output", layer.units, mode_.compute, {}, {}};
+    out = {layer.name + " output", layer.units, mode_.compute, {}, {}, {}};
     out.f = flow_.Sbuf(out.name, out.dtype, {rows_, Tiles(layer.units), batch_});
+    const bool keeps_z = training_ && NeedsZ(layer.activation);
+    if (keeps_z) {
+      out.z.push_back({layer.name + " z", layer.units, mode_.gradients, {}, {}, {}});
+      out.z[0].f = flow_.Sbuf(out.z[0].name, mode_.gradients, {rows_, Tiles(layer.units), batch_});
+    }
     std::optional<Tensor> bias;
     if (layer.bias) {
       bias = flow_.Sbuf(layer.name + " bias", layer.bias->value.dtype, {rows_, Tiles(layer.units)});
@@ -255,11 +281,16 @@ class StepBuilder {
                    const Tensor to = out.f->Slice(0, 0, parts).Slice(1, t + first, count);
                    const float scale = 1 / mode_.weight_scale;
                    const Narrowing narrow = Rounding(mode_.activation_round, out.dtype);
+                   const ActFunc func = Func(layer.activation);
+                   std::optional<Tensor> z;
+                   if (keeps_z) z = out.z[0].f->Slice(0, 0, parts).Slice(1, t + first, count);
                    if (bias) {
-                     flow_.Act(Func(layer), to, from, scale,
-                               bias->Slice(0, 0, parts).Slice(1, t + first, count).Insert(2), narrow);
+                     const Tensor b = bias->Slice(0, 0, parts).Slice(1, t + first, count).Insert(2);
+                     flow_.Act(func, to, from, scale, b, narrow);
+                     if (z) flow_.TwoSteps(*z, from, {VecFunc::kMul, scale}, {VecFunc::kAdd, b});
                    } else {
-                     flow_.Act(Func(layer), to, from, scale, -0.0f, narrow);
+                     flow_.Act(func, to, from, scale, -0.0f, narrow);
+                     if (z) flow_.Elementwise(VecFunc::kMul, *z, from, scale);
                    }
                  });
       }
@@ -267,30 +298,27 @@ class StepBuilder {
     if (bias) flow_.Free(*bias);
   }
 
-  // The last layer, its outputs with the batch on partitions, and at once the loss and its gradient.
-  void LastForward(const DenseLayer& layer, Value& in, Value& gradient) {
+  // A row of DRAM in every partition.
+  Tensor LoadRow(const std::string& name, const Tensor& dram) {
+    const Tensor row = flow_.Sbuf(name, dram.dtype, {rows_, dram.Size(1)});
+    Tensor repeated = dram;
+    repeated.dims[0] = {rows_, 0, 0};
+    flow_.Load(row, repeated);
+    return row;
+  }
+
+  // Sums with the batch on partitions. done(n0, banks, per_bank, count, parts) for each group of batch
+  // tiles: banks[i] is [parts][per_bank or the rest][units].
+  template <typename Done>
+  void SumsB(const Layer& layer, Value& in, Done&& done) {
     const Tensor& x = F(in);
     const std::uint32_t units = layer.units;
     if (units > kBank) {
-      throw TrainError(layer.name + ": " + std::to_string(units) + " outputs, " + std::to_string(kBank) +
-                       " are possible");
+      throw TrainError(layer.name + ": " + std::to_string(units) + " outputs with the batch on partitions, " +
+                       std::to_string(kBank) + " are possible: they lie in one PSUM bank");
     }
-    std::optional<Tensor> bias;
-    if (layer.bias) {
-      bias = flow_.Sbuf(layer.name + " bias", layer.bias->value.dtype, {rows_, units});
-      Tensor row = layer.bias->value;  // every partition gets it
-      row.dims[0] = {rows_, 0, 0};
-      flow_.Load(*bias, row);
-    }
-    PrepareLoss();
-    gradient = {layer.name + " output gradient", units, mode_.gradients, {}, {}};
-    if (training_) gradient.b = flow_.Sbuf(gradient.name, gradient.dtype, {rows_, Tiles(batch_), units});
-
     const std::uint32_t per_bank = kBank / units;
-    const std::uint32_t group = kGroupBanks * per_bank;
-    bool first = true;
-    const std::uint32_t whole = batch_ / rows_;
-    ForTiles(batch_, rows_, group, [&](std::uint32_t n0, std::uint32_t count, std::uint32_t parts) {
+    ForTiles(batch_, rows_, kGroupBanks * per_bank, [&](std::uint32_t n0, std::uint32_t count, std::uint32_t parts) {
       flow_.Label(layer.name + " forward");
       std::vector<Tensor> banks;
       for (std::uint32_t n = 0; n < count; n += per_bank) {
@@ -305,106 +333,370 @@ class StepBuilder {
                   Pick(x.Slice(0, 0, depth), 1, k).Slice(1, (n0 + n) * rows_, parts), w, k > 0);
         }
       }
+      done(n0, banks, per_bank, count, parts);
+    });
+  }
+
+  void ForwardB(const Layer& layer, Value& in, Value& out) {
+    out = {layer.name + " output", layer.units, mode_.compute, {}, {}, {}};
+    out.b = flow_.Sbuf(out.name, out.dtype, {rows_, Tiles(batch_), layer.units});
+    const bool keeps_z = training_ && NeedsZ(layer.activation);
+    if (keeps_z) {
+      out.z.push_back({layer.name + " z", layer.units, mode_.gradients, {}, {}, {}});
+      out.z[0].b = flow_.Sbuf(out.z[0].name, mode_.gradients, {rows_, Tiles(batch_), layer.units});
+    }
+    std::optional<Tensor> bias;
+    if (layer.bias) bias = LoadRow(layer.name + " bias", layer.bias->value);
+    const float scale = 1 / mode_.weight_scale;
+    const Narrowing narrow = Rounding(mode_.activation_round, out.dtype);
+    SumsB(layer, in, [&](std::uint32_t n0, const std::vector<Tensor>& banks, std::uint32_t per_bank,
+                         std::uint32_t count, std::uint32_t parts) {
+      for (std::uint32_t n = 0; n < count; n += per_bank) {
+        const Tensor& sums = banks[n / per_bank];
+        const auto part = [&](const Tensor& t) { return t.Slice(0, 0, parts).Slice(1, n0 + n, sums.Size(1)); };
+        if (bias) {
+          const Tensor b = bias->Slice(0, 0, parts).Insert(1);
+          flow_.Act(Func(layer.activation), part(*out.b), sums, scale, b, narrow);
+          if (keeps_z) flow_.TwoSteps(part(*out.z[0].b), sums, {VecFunc::kMul, scale}, {VecFunc::kAdd, b});
+        } else {
+          flow_.Act(Func(layer.activation), part(*out.b), sums, scale, -0.0f, narrow);
+          if (keeps_z) flow_.Elementwise(VecFunc::kMul, part(*out.z[0].b), sums, scale);
+        }
+      }
+    });
+    if (bias) flow_.Free(*bias);
+  }
+
+  // The last layer, its outputs with the batch on partitions, and at once the loss and its gradient.
+  void LastForward(const Layer& layer, Value& in, Value& gradient) {
+    const std::uint32_t units = layer.units;
+    std::optional<Tensor> bias;
+    if (layer.bias) bias = LoadRow(layer.name + " bias", layer.bias->value);
+    PrepareLoss();
+    gradient = {layer.name + " output gradient", units, mode_.gradients, {}, {}, {}};
+    if (training_) gradient.b = flow_.Sbuf(gradient.name, gradient.dtype, {rows_, Tiles(batch_), units});
+    SumsB(layer, in, [&](std::uint32_t n0, const std::vector<Tensor>& banks, std::uint32_t per_bank,
+                         std::uint32_t count, std::uint32_t parts) {
       const Tensor z = flow_.Sbuf(layer.name + " z", Dtype::kFp32, {parts, count, units});
       for (std::uint32_t n = 0; n < count; n += per_bank) {
-        const std::uint32_t here = std::min(per_bank, count - n);
-        const Tensor to = z.Slice(1, n, here);
+        const Tensor to = z.Slice(1, n, std::min(per_bank, count - n));
         if (bias) {
-          flow_.Act(Func(layer), to, banks[n / per_bank], 1 / mode_.weight_scale,
+          flow_.Act(ActFunc::kIdentity, to, banks[n / per_bank], 1 / mode_.weight_scale,
                     bias->Slice(0, 0, parts).Insert(1));
         } else {
-          flow_.Act(Func(layer), to, banks[n / per_bank], 1 / mode_.weight_scale);
+          flow_.Act(ActFunc::kIdentity, to, banks[n / per_bank], 1 / mode_.weight_scale);
         }
       }
       flow_.Label("loss");
-      LossOf(z, n0, first, n0 + count == whole + (batch_ % rows_ != 0 ? 1u : 0u), gradient);
+      LossOf(z, n0, gradient);
       flow_.Free(z);
-      first = false;
     });
     if (bias) flow_.Free(*bias);
     FinishLoss();
   }
 
+  // ---- normalisation: of each example over its features (layer; B layout), or of each feature over the
+  // batch (batch; F layout). Either way over the free dimension of what lies in a partition.
+  struct Saved {
+    std::optional<Tensor> normal;  // the input, normalised, in the layer's layout
+    Tensor inverse;                // 1 / deviation: fp32 [rows][tiles]
+  };
+
+  bool OverBatch(const Layer& layer) const { return layer.kind == LayerKind::kBatchNorm; }
+  const Tensor& InLayout(const Layer& layer, Value& v) { return OverBatch(layer) ? F(v) : B(v); }
+  // Tiles of partitions of the layer's layout, and the size of the dimension that is normalised over.
+  std::uint32_t Spread(const Layer& layer) const { return OverBatch(layer) ? layer.units : batch_; }
+  std::uint32_t Along(const Layer& layer) const { return OverBatch(layer) ? batch_ : layer.units; }
+  // Factors or offsets on chip, and as an operand of [parts][count][along].
+  Tensor LoadFactors(const Layer& layer, const Parameter& p) {
+    if (!OverBatch(layer)) return LoadRow(p.name, p.value);
+    const Tensor t = flow_.Sbuf(p.name, p.value.dtype, {rows_, Tiles(layer.units)});
+    flow_.Load(t, p.value);
+    return t;
+  }
+  Tensor FactorsOf(const Layer& layer, const Tensor& factors, std::uint32_t t0, std::uint32_t count,
+                   std::uint32_t parts) const {
+    const Tensor t = factors.Slice(0, 0, parts);
+    return OverBatch(layer) ? t.Slice(1, t0, count).Insert(2) : t.Insert(1);
+  }
+  template <typename F>
+  void ForNorm(const Layer& layer, F&& f) {
+    ForTiles(Spread(layer), rows_, std::max(1u, kBank / Along(layer)), f);
+  }
+
+  void Normalise(const Layer& layer, Value& in, Value& out, Saved& saved) {
+    constexpr float kEpsilon = 1e-5f, kShare = 0.1f;  // of a batch in the running mean and variance
+    const Tensor& x = InLayout(layer, in);
+    const std::uint32_t along = Along(layer), tiles = Tiles(Spread(layer));
+    const bool running = OverBatch(layer) && !training_;
+    out = {layer.name + " output", layer.units, mode_.compute, {}, {}, {}};
+    const Tensor y = flow_.Sbuf(out.name, out.dtype, {rows_, tiles, along});
+    (OverBatch(layer) ? out.f : out.b) = y;
+    saved.normal = flow_.Sbuf(layer.name + " normalised", mode_.gradients, {rows_, tiles, along});
+    saved.inverse = flow_.Sbuf(layer.name + " 1/deviation", Dtype::kFp32, {rows_, tiles});
+    std::optional<Tensor> z;
+    if (training_ && NeedsZ(layer.activation)) {
+      out.z.push_back({layer.name + " z", layer.units, mode_.gradients, {}, {}, {}});
+      z = flow_.Sbuf(out.z[0].name, mode_.gradients, {rows_, tiles, along});
+      (OverBatch(layer) ? out.z[0].f : out.z[0].b) = z;
+    }
+    const Tensor factor = LoadFactors(layer, layer.weights), offset = LoadFactors(layer, *layer.bias);
+    std::optional<Tensor> mean, variance;
+    if (OverBatch(layer)) {
+      mean = LoadFactors(layer, *layer.mean);
+      variance = LoadFactors(layer, *layer.variance);
+    }
+    ForNorm(layer, [&](std::uint32_t t0, std::uint32_t count, std::uint32_t parts) {
+      const auto part = [&](const Tensor& t) { return t.Slice(0, 0, parts).Slice(1, t0, count); };
+      const Tensor stats = flow_.Sbuf("mean and variance", Dtype::kFp32, {parts, count, 2});
+      const Tensor shift = flow_.Sbuf("shift", Dtype::kFp32, {parts, count});
+      const Tensor scaled = flow_.Sbuf("scaled", Dtype::kFp32, {parts, count, along});
+      Tensor of_mean = Pick(stats, 2, 0), of_variance = Pick(stats, 2, 1);
+      if (running) {
+        of_mean = part(*mean);
+        of_variance = part(*variance);
+      } else {
+        flow_.Stats(stats, part(x));
+        if (OverBatch(layer)) {
+          for (const auto& [total, of_batch] : {std::pair(part(*mean), of_mean), std::pair(part(*variance), of_variance)}) {
+            flow_.Elementwise(VecFunc::kMul, shift, of_batch, kShare);
+            flow_.TwoSteps(total, total, {VecFunc::kMul, 1 - kShare}, {VecFunc::kAdd, shift});
+          }
+          flow_.Store(part(layer.mean->value), part(*mean));
+          flow_.Store(part(layer.variance->value), part(*variance));
+        }
+      }
+      flow_.Act(ActFunc::kRsqrt, part(saved.inverse), of_variance, 1.0f, kEpsilon);
+      flow_.TwoSteps(shift, of_mean, {VecFunc::kMul, -1.0f}, {VecFunc::kMul, part(saved.inverse)});
+      for (std::uint32_t t = 0; t < count; ++t) {
+        flow_.TwoSteps(Pick(part(*saved.normal), 1, t), Pick(part(x), 1, t),
+                       {VecFunc::kMul, part(saved.inverse).Slice(1, t, 1)}, {VecFunc::kAdd, shift.Slice(1, t, 1)});
+      }
+      flow_.Elementwise(VecFunc::kMul, scaled, part(*saved.normal), FactorsOf(layer, factor, t0, count, parts));
+      const Tensor b = FactorsOf(layer, offset, t0, count, parts);
+      if (z) flow_.Elementwise(VecFunc::kAdd, part(*z), scaled, b);
+      flow_.Act(Func(layer.activation), part(y), scaled, 1.0f, b, Rounding(mode_.activation_round, out.dtype));
+      for (const Tensor& t : {stats, shift, scaled}) flow_.Free(t);
+    });
+    for (const Tensor& t : {factor, offset}) flow_.Free(t);
+    for (const auto& t : {mean, variance}) {
+      if (t) flow_.Free(*t);
+    }
+    if (!training_) DropSaved(saved);
+  }
+  void DropSaved(Saved& saved) {
+    if (!saved.normal) return;
+    flow_.Free(*saved.normal);
+    flow_.Free(saved.inverse);
+    saved.normal.reset();
+  }
+
+  // dx = inverse * (a - mean a - normal * mean(a * normal)),  a = factor * dy
+  void NormaliseBack(const Layer& layer, Value& gradient, Saved& saved, const Layer* previous, Value* input,
+                     Value& below) {
+    const Tensor& dy = InLayout(layer, gradient);
+    const std::uint32_t along = Along(layer), tiles = Tiles(Spread(layer));
+    flow_.Label(layer.name + " weight gradient");
+    const Tensor by_normal = flow_.Sbuf("gradient by normalised", mode_.gradients, {rows_, tiles, along});
+    ForNorm(layer, [&](std::uint32_t t0, std::uint32_t count, std::uint32_t parts) {
+      const auto part = [&](const Tensor& t) { return t.Slice(0, 0, parts).Slice(1, t0, count); };
+      flow_.Elementwise(VecFunc::kMul, part(by_normal), part(dy), part(*saved.normal));
+    });
+    if (previous) {
+      flow_.Label(layer.name + " input gradient");
+      below = {previous->name + " output gradient", layer.units, mode_.gradients, {}, {}, {}};
+      const Tensor dx = flow_.Sbuf(below.name, below.dtype, {rows_, tiles, along});
+      (OverBatch(layer) ? below.f : below.b) = dx;
+      const Tensor factor = LoadFactors(layer, layer.weights);
+      const bool straight = previous->activation == Activation::kNone;
+      const Narrowing narrow = Rounding(mode_.gradient_round, mode_.gradients);
+      ForNorm(layer, [&](std::uint32_t t0, std::uint32_t count, std::uint32_t parts) {
+        const auto part = [&](const Tensor& t) { return t.Slice(0, 0, parts).Slice(1, t0, count); };
+        const Tensor a = flow_.Sbuf("a", Dtype::kFp32, {parts, count, along});
+        const Tensor b = flow_.Sbuf("b", Dtype::kFp32, {parts, count, along});
+        const Tensor mean = flow_.Sbuf("mean", Dtype::kFp32, {parts, count});
+        const Tensor share = flow_.Sbuf("share", Dtype::kFp32, {parts, count});
+        flow_.Elementwise(VecFunc::kMul, a, part(dy), FactorsOf(layer, factor, t0, count, parts));
+        flow_.Elementwise(VecFunc::kMul, b, a, part(*saved.normal));
+        flow_.Reduce(RedFunc::kSum, mean, a);
+        flow_.Reduce(RedFunc::kSum, share, b);
+        flow_.Act(ActFunc::kIdentity, mean, mean, 1.0f / static_cast<float>(along));
+        flow_.Act(ActFunc::kIdentity, share, share, -1.0f / static_cast<float>(along));
+        for (std::uint32_t t = 0; t < count; ++t) {
+          flow_.TwoSteps(Pick(a, 1, t), Pick(part(*saved.normal), 1, t), {VecFunc::kMul, share.Slice(1, t, 1)},
+                         {VecFunc::kAdd, Pick(a, 1, t)});
+          flow_.TwoSteps(straight ? Pick(part(dx), 1, t) : Pick(b, 1, t), Pick(a, 1, t),
+                         {VecFunc::kSub, mean.Slice(1, t, 1)},
+                         {VecFunc::kMul, part(saved.inverse).Slice(1, t, 1)}, straight ? narrow : Narrowing{});
+        }
+        if (!straight) {
+          Value& at = input->z.empty() ? *input : input->z[0];
+          ThroughActivation(*previous, part(dx), part(InLayout(layer, at)), b);
+        }
+        for (const Tensor& t : {a, b, mean, share}) flow_.Free(t);
+      });
+      flow_.Free(factor);
+    }
+    flow_.Label(layer.name + " weight gradient");
+    SumOverBatch(layer, layer.weights, by_normal);
+    flow_.Label(layer.name + " bias gradient");
+    SumOverBatch(layer, *layer.bias, dy);
+    flow_.Free(by_normal);
+    DropSaved(saved);
+  }
+
   // ---- loss
   void PrepareLoss() {
     flow_.Label("loss");
-    loss_sum_ = flow_.Psum("loss", 1, 1);
-    per_example_ = flow_.Sbuf("loss of each example", Dtype::kFp32, {rows_, Tiles(batch_)});
+    const std::uint32_t tiles = Tiles(batch_);
+    per_example_ = flow_.Sbuf("loss of each example", Dtype::kFp32, {rows_, tiles});
+    if (!training_) right_ = flow_.Sbuf("right answers", mode_.compute, {rows_, tiles});
+    if (!training_ || options_.model.loss == Loss::kSoftmaxCrossEntropy) {
+      labels_ = flow_.Sbuf("labels", Dtype::kFp32, {rows_, tiles});
+      ForTiles(batch_, rows_, kBank, [&](std::uint32_t n0, std::uint32_t count, std::uint32_t parts) {
+        flow_.Load(labels_->Slice(0, 0, parts).Slice(1, n0, count),
+                   net_.labels.Slice(0, n0 * rows_, count * parts).Split(0, parts).Transpose(0, 1));
+      });
+    }
   }
 
-  // z: fp32 [parts][tiles][outputs] of the batch tiles from n0 on.
-  void LossOf(const Tensor& z, std::uint32_t n0, bool first, bool last, Value& gradient) {
-    (void)last;
-    const std::uint32_t parts = z.Size(0), count = z.Size(1), outputs = z.Size(2);
+  // z: fp32 [parts][tiles][outputs] of the batch tiles from n0 on. Leaves the loss of each example over
+  // the batch size, and the gradient.
+  void LossOf(const Tensor& z, std::uint32_t n0, Value& gradient) {
+    const std::uint32_t parts = z.Size(0), count = z.Size(1);
+    const Tensor loss = per_example_.Slice(0, 0, parts).Slice(1, n0, count);
     if (options_.model.loss == Loss::kMeanSquare) {
-      const Tensor t = flow_.Sbuf("targets", Dtype::kFp32, {parts, count, outputs});
-      flow_.Load(t.Transpose(0, 1), net_.targets->Slice(0, n0 * rows_, count * parts).Split(0, parts));
-      flow_.Elementwise(VecFunc::kSub, t, z, t);  // z - target
-      const float mean = 1.0f / (static_cast<float>(batch_) * static_cast<float>(outputs));
-      if (training_) {
-        flow_.Act(ActFunc::kIdentity, gradient.b->Slice(0, 0, parts).Slice(1, n0, count), t,
-                  2 * mean * mode_.loss_scale, -0.0f, Rounding(mode_.gradient_round, gradient.dtype));
-      }
-      flow_.Elementwise(VecFunc::kMul, t, t, t);
-      flow_.Reduce(RedFunc::kSum, per_example_.Slice(0, 0, parts).Slice(1, n0, count), t);
-      flow_.Elementwise(VecFunc::kMul, per_example_.Slice(0, 0, parts).Slice(1, n0, count),
-                        per_example_.Slice(0, 0, parts).Slice(1, n0, count), mean);
-      flow_.Free(t);
+      MeanSquareOf(z, n0, loss, gradient);
     } else {
-      throw TrainError("softmax cross entropy: not yet");
+      CrossEntropyOf(z, n0, loss, gradient);
     }
-    for (std::uint32_t n = 0; n < count; ++n) {
-      flow_.Product(loss_sum_, per_example_.Slice(0, 0, parts).Slice(1, n0 + n, 1),
-                    ones_.Slice(0, 0, parts), !first || n > 0);
-    }
+    if (training_) return;
+    const Tensor best = flow_.Sbuf("class", Dtype::kInt32, {parts, count});
+    flow_.Reduce(RedFunc::kArgMax, best, z);
+    flow_.Elementwise(VecFunc::kEq, right_->Slice(0, 0, parts).Slice(1, n0, count), best,
+                      labels_->Slice(0, 0, parts).Slice(1, n0, count));
+    flow_.Free(best);
   }
 
+  void MeanSquareOf(const Tensor& z, std::uint32_t n0, const Tensor& loss, Value& gradient) {
+    const std::uint32_t parts = z.Size(0), count = z.Size(1), outputs = z.Size(2);
+    const Tensor t = flow_.Sbuf("targets", Dtype::kFp32, {parts, count, outputs});
+    flow_.Load(t.Transpose(0, 1), net_.targets->Slice(0, n0 * rows_, count * parts).Split(0, parts));
+    flow_.Elementwise(VecFunc::kSub, t, z, t);  // z - target
+    const float mean = 1.0f / (static_cast<float>(batch_) * static_cast<float>(outputs));
+    if (training_) {
+      flow_.Act(ActFunc::kIdentity, gradient.b->Slice(0, 0, parts).Slice(1, n0, count), t,
+                2 * mean * mode_.loss_scale, -0.0f, Rounding(mode_.gradient_round, gradient.dtype));
+    }
+    flow_.Elementwise(VecFunc::kMul, t, t, t);
+    flow_.Reduce(RedFunc::kSum, loss, t);
+    flow_.Elementwise(VecFunc::kMul, loss, loss, mean);
+    flow_.Free(t);
+  }
+
+  // With s = sum of exp(z - max):  loss = log s + max - z[label],  gradient = exp(z - max) / s - (1 at
+  // the label, else 0), both over the batch size.
+  void CrossEntropyOf(const Tensor& z, std::uint32_t n0, const Tensor& loss, Value& gradient) {
+    const std::uint32_t parts = z.Size(0), count = z.Size(1), outputs = z.Size(2);
+    const float mean = 1.0f / static_cast<float>(batch_);
+    const auto small = [&](const char* name) { return flow_.Sbuf(name, Dtype::kFp32, {parts, count}); };
+    const auto label = [&](std::uint32_t n) { return labels_->Slice(0, 0, parts).Slice(1, n0 + n, 1); };
+    const Generated classes = Generated::Iota(0, {1});
+    const Tensor most = small("maximum"), minus = small("minus maximum"), sum = small("sum of exp");
+    const Tensor at_label = small("z of the label");
+    const Tensor e = flow_.Sbuf("exp", Dtype::kFp32, {parts, count, outputs});
+    const Tensor t = flow_.Sbuf("of the label", Dtype::kFp32, {parts, count, outputs});
+    flow_.Reduce(RedFunc::kMax, most, z);
+    flow_.Elementwise(VecFunc::kMul, minus, most, -1.0f);
+    flow_.Act(ActFunc::kExp, e, z, 1.0f, minus.Insert(2));
+    for (std::uint32_t n = 0; n < count; ++n) {
+      flow_.TwoSteps(Pick(t, 1, n), classes, {VecFunc::kEq, label(n)}, {VecFunc::kSelect, Pick(z, 1, n)});
+    }
+    flow_.Reduce(RedFunc::kSum, at_label, t);
+    flow_.Reduce(RedFunc::kSum, sum, e);
+    if (training_) {
+      const Tensor over = small("reciprocal");
+      const float scale = mean * mode_.loss_scale;
+      flow_.Act(ActFunc::kReciprocal, over, sum, 1 / scale);
+      const Narrowing narrow = Rounding(mode_.gradient_round, gradient.dtype);
+      for (std::uint32_t n = 0; n < count; ++n) {
+        flow_.TwoSteps(Pick(t, 1, n), classes, {VecFunc::kEq, label(n)}, {VecFunc::kMul, scale});
+      }
+      for (std::uint32_t n = 0; n < count; ++n) {
+        flow_.TwoSteps(Pick(gradient.b->Slice(0, 0, parts), 1, n0 + n), Pick(e, 1, n),
+                       {VecFunc::kMul, over.Slice(1, n, 1)}, {VecFunc::kSub, Pick(t, 1, n)}, narrow);
+      }
+      flow_.Free(over);
+    }
+    flow_.Act(ActFunc::kLog, sum, sum);
+    flow_.Elementwise(VecFunc::kAdd, sum, sum, most);
+    flow_.Elementwise(VecFunc::kSub, sum, sum, at_label);
+    flow_.Elementwise(VecFunc::kMul, loss, sum, mean);
+    for (const Tensor& gone : {most, minus, sum, at_label, e, t}) flow_.Free(gone);
+  }
+
+  // Sums over the batch: products with a column of ones.
   void FinishLoss() {
     flow_.Label("loss");
-    const Tensor sum = flow_.Sbuf("loss", Dtype::kFp32, {1, 1});
-    flow_.Move(sum, loss_sum_);
-    flow_.Store(net_.loss, sum);
-    flow_.Free(sum);
-    flow_.Free(per_example_);
+    const auto total = [&](const Tensor& of_each, const Tensor& dram) {
+      const Tensor sums = flow_.Psum("total", 1, 1);
+      ForTiles(batch_, rows_, 1, [&](std::uint32_t n, std::uint32_t, std::uint32_t parts) {
+        flow_.Product(sums, of_each.Slice(0, 0, parts).Slice(1, n, 1), ones_.Slice(0, 0, parts), n > 0);
+      });
+      const Tensor sum = flow_.Sbuf("total", Dtype::kFp32, {1, 1});
+      flow_.Move(sum, sums);
+      flow_.Store(dram, sum);
+      flow_.Free(sum);
+      flow_.Free(of_each);
+    };
+    total(per_example_, net_.loss);
+    if (right_) total(*right_, net_.correct);
+    if (labels_) flow_.Free(*labels_);
   }
 
   // ---- backward
   void Backward(std::vector<Value>& values) {
     // Nothing of this waits for the loss.
     for (std::size_t l = 0; l < net_.layers.size(); ++l) {
+      if (net_.layers[l].kind != LayerKind::kDense) continue;
       flow_.Label(net_.layers[l].name + " input transposed");
       B(values[l]);
     }
     Value gradient = values.back();
     for (std::size_t l = net_.layers.size(); l-- > 0;) {
-      const DenseLayer& layer = net_.layers[l];
+      const Layer& layer = net_.layers[l];
+      const Layer* const previous = l > 0 ? &net_.layers[l - 1] : nullptr;
       Value below;
-      if (l > 0) {
+      if (layer.kind != LayerKind::kDense) {
+        NormaliseBack(layer, gradient, saved_[l], previous, &values[l], below);
+      } else {
+        if (previous) {
+          flow_.Label(layer.name + " gradient transposed");
+          F(gradient);
+          flow_.Label(layer.name + " input gradient");
+          InputGradient(layer, gradient, *previous, values[l], below);
+          DropF(values[l]);
+        }
         flow_.Label(layer.name + " gradient transposed");
-        F(gradient);
-        flow_.Label(layer.name + " input gradient");
-        InputGradient(layer, gradient, net_.layers[l - 1], values[l], below);
-        DropF(values[l], false);
-      }
-      flow_.Label(layer.name + " gradient transposed");
-      B(gradient);
-      flow_.Label(layer.name + " weight gradient");
-      WeightGradient(layer, values[l], gradient);
-      if (layer.bias) {
-        flow_.Label(layer.name + " bias gradient");
-        BiasGradient(layer, gradient);
+        B(gradient);
+        flow_.Label(layer.name + " weight gradient");
+        WeightGradient(layer, values[l], gradient);
+        if (layer.bias) {
+          flow_.Label(layer.name + " bias gradient");
+          SumOverBatch(layer, *layer.bias, layer.batch_on_partitions ? B(gradient) : F(gradient));
+        }
       }
       Drop(gradient);
-      DropB(values[l]);
+      Drop(values[l]);
       gradient = std::move(below);
     }
   }
 
   // below.f = (transposed weights * gradient.f) through the activation that made `input`.
-  void InputGradient(const DenseLayer& layer, Value& gradient, const DenseLayer& previous, Value& input,
+  void InputGradient(const Layer& layer, Value& gradient, const Layer& previous, Value& input,
                      Value& below) {
     const Tensor& dy = *gradient.f;
-    below = {previous.name + " output gradient", layer.inputs, mode_.gradients, {}, {}};
+    below = {previous.name + " output gradient", layer.inputs, mode_.gradients, {}, {}, {}};
     below.f = flow_.Sbuf(below.name, below.dtype, {rows_, Tiles(layer.inputs), batch_});
     // Exact there: the weights, or their scaled copy with the scale taken out again.
     const Dtype exact = mode_.weight_scale == 1 ? mode_.compute : Dtype::kBf16;
@@ -447,7 +739,7 @@ class StepBuilder {
       if (k + 1 < stripes) next = turn(k + 1);
       const std::uint32_t depth = Part(layer.inputs, k);
       if (in_bank == 0) {
-        sums = flow_.Psum(below.name, rows_, std::min(per_bank, stripes - k) * batch_).Split(1, batch_);
+        sums = flow_.Psum(below.name, rows_, std::min(per_bank, stripes - k) * batch_, true).Split(1, batch_);
       }
       for (std::uint32_t m = 0; m < m_tiles; ++m) {
         const std::uint32_t height = Part(layer.units, m);
@@ -459,32 +751,40 @@ class StepBuilder {
         const std::uint32_t k0 = k + 1 - in_bank;
         ForTiles(std::min(layer.inputs, (k + 1) * rows_) - k0 * rows_, rows_, kBank,
                  [&](std::uint32_t first, std::uint32_t count, std::uint32_t parts) {
-                   ThroughActivation(previous, below.f->Slice(0, 0, parts).Slice(1, k0 + first, count),
-                                     input.f->Slice(0, 0, parts).Slice(1, k0 + first, count),
+                   const auto part = [&](const Tensor& t) {
+                     return t.Slice(0, 0, parts).Slice(1, k0 + first, count);
+                   };
+                   ThroughActivation(previous, part(*below.f), part(F(input.z.empty() ? input : input.z[0])),
                                      sums.Slice(0, 0, parts).Slice(1, first, count));
                  });
+        flow_.Release(sums);
         in_bank = 0;
       }
     }
     turned.Free(flow_);
   }
 
-  // dz = dy * derivative; y is the activation's output.
-  void ThroughActivation(const DenseLayer& layer, const Tensor& dz, const Tensor& y, const Tensor& dy) {
+  // dz = dy * slope; y is what the activation gave, or for others than relu what it was given.
+  void ThroughActivation(const Layer& layer, const Tensor& dz, const Tensor& y, const Tensor& dy) {
     const Narrowing narrow = Rounding(mode_.gradient_round, mode_.gradients);
-    switch (layer.activation) {
-      case Activation::kNone: flow_.Cast(dz, dy, narrow); break;
-      case Activation::kRelu: flow_.GateRelu(dz, y, dy, narrow); break;
-      default: throw TrainError(layer.name + ": no such activation yet");
+    if (layer.activation == Activation::kNone) {
+      flow_.Move(dz, dy, narrow);
+    } else if (layer.activation == Activation::kRelu) {
+      flow_.GateRelu(dz, y, dy, narrow);
+    } else {
+      const Tensor slope = flow_.Sbuf("slope", Dtype::kFp32, dy.Shape());
+      flow_.Act(Slope(layer.activation), slope, y);
+      flow_.Elementwise(VecFunc::kMul, dz, slope, dy, narrow);
+      flow_.Free(slope);
     }
   }
 
   // dW[k][m] = sum over the batch of x.b[n][k] * dy.b[n][m], straight into the update.
-  void WeightGradient(const DenseLayer& layer, Value& input, Value& gradient) {
+  void WeightGradient(const Layer& layer, Value& input, Value& gradient) {
     const Tensor &x = *input.b, &dy = *gradient.b;
     const std::uint32_t block = std::min(layer.units, kBank);
     const std::uint32_t per_bank = kBank / block;
-    OpenUpdate(std::min(per_bank, Tiles(layer.inputs)) * block);
+    OpenUpdate(std::min(per_bank, Tiles(layer.inputs)) * block, layer.weights);
     ForTiles(layer.inputs, rows_, per_bank, [&](std::uint32_t k0, std::uint32_t count, std::uint32_t parts) {
       for (std::uint32_t m0 = 0; m0 < layer.units; m0 += block) {
         const std::uint32_t columns = std::min(block, layer.units - m0);
@@ -507,22 +807,24 @@ class StepBuilder {
     CloseUpdate();
   }
 
-  void BiasGradient(const DenseLayer& layer, Value& gradient) {
-    const Parameter& bias = *layer.bias;
-    OpenUpdate(std::max(layer.batch_on_partitions ? layer.units : Tiles(layer.units), 1u));
-    if (layer.batch_on_partitions) {
-      const Tensor sums = flow_.Psum(layer.name + " bias gradient", 1, layer.units);
+  // The gradient of something that is added to every example is the sum over the batch. Lies as the
+  // parameter does: [1][units], made by a product with ones, or [partition][tile], by adding up.
+  void SumOverBatch(const Layer& layer, const Parameter& parameter, const Tensor& gradient) {
+    if (!parameter.tiled) {
+      OpenUpdate(layer.units, parameter);
+      const Tensor sums = flow_.Psum(parameter.name + " gradient", 1, layer.units);
       for (std::uint32_t n = 0; n < Tiles(batch_); ++n) {
         const std::uint32_t height = Part(batch_, n);
-        flow_.Product(sums, ones_.Slice(0, 0, height), Pick(gradient.b->Slice(0, 0, height), 1, n), n > 0);
+        flow_.Product(sums, ones_.Slice(0, 0, height), Pick(gradient.Slice(0, 0, height), 1, n), n > 0);
       }
-      Update(bias, [](const Tensor& t) { return t; }, sums);
+      Update(parameter, [](const Tensor& t) { return t; }, sums);
     } else {
-      const Tensor sums = flow_.Sbuf(layer.name + " bias gradient", Dtype::kFp32, {rows_, Tiles(layer.units)});
+      OpenUpdate(Tiles(layer.units), parameter);
+      const Tensor sums = flow_.Sbuf(parameter.name + " gradient", Dtype::kFp32, {rows_, Tiles(layer.units)});
       ForTiles(layer.units, rows_, kBank, [&](std::uint32_t first, std::uint32_t count, std::uint32_t parts) {
         const auto view = [&](const Tensor& t) { return t.Slice(0, 0, parts).Slice(1, first, count); };
-        flow_.Reduce(RedFunc::kSum, view(sums), view(*gradient.f));
-        Update(bias, view, view(sums));
+        flow_.Reduce(RedFunc::kSum, view(sums), view(gradient));
+        Update(parameter, view, view(sums));
       });
       flow_.Free(sums);
     }
@@ -530,21 +832,26 @@ class StepBuilder {
   }
 
   // ---- update
-  void OpenUpdate(std::uint32_t elements) {
+  void OpenUpdate(std::uint32_t elements, const Parameter& parameter) {
     constexpr std::uint32_t kSlots = 4;
     updated_.emplace(flow_, "weights being updated", mode_.weights, elements, kSlots);
-    if (options_.optimizer.momentum != 0) {
-      momentum_.emplace(flow_, "momentum", mode_.state, elements, kSlots);
+    for (std::size_t n = 0; n < parameter.state.size(); ++n) {
+      states_.emplace_back(flow_, "optimiser state", mode_.state, elements, kSlots);
     }
-    if (mode_.compute != mode_.weights) {
-      copies_.emplace(flow_, "copy of weights", mode_.compute, elements, 2);
-    }
+    if (parameter.copy) copies_.emplace(flow_, "copy of weights", mode_.compute, elements, 2);
+    const bool adam = options_.optimizer.kind != OptimizerSpec::Kind::kSgd;
+    if (adam || Decays(parameter)) temporary_.emplace(flow_, "update", Dtype::kFp32, elements, 3);
   }
   void CloseUpdate() {
-    for (std::optional<Ring>* ring : {&updated_, &momentum_, &copies_}) {
+    for (Ring& ring : states_) ring.Free(flow_);
+    states_.clear();
+    for (std::optional<Ring>* ring : {&updated_, &copies_, &temporary_}) {
       if (*ring) (*ring)->Free(flow_);
       ring->reset();
     }
+  }
+  bool Decays(const Parameter& parameter) const {
+    return parameter.decays && options_.optimizer.weight_decay != 0;
   }
 
   // view(t): the part of a DRAM tensor that goes with `gradient`, in the same shape.
@@ -552,18 +859,51 @@ class StepBuilder {
   void Update(const Parameter& parameter, View&& view, const Tensor& gradient) {
     const OptimizerSpec& opt = options_.optimizer;
     const Narrowing weight_narrow = Rounding(mode_.weight_round, mode_.weights);
+    const Narrowing state_narrow = Rounding(mode_.weight_round, mode_.state);
     const std::vector<std::uint32_t> shape = gradient.Shape();
     const Tensor w = updated_->Next(shape);
     flow_.Load(w, view(parameter.value));
-    Tensor step = gradient;
-    if (momentum_) {
-      const Tensor m = momentum_->Next(shape);
-      flow_.Load(m, view(parameter.state[0]));
-      flow_.MulAdd(m, m, opt.momentum, gradient, Rounding(mode_.weight_round, mode_.state));
-      flow_.Store(view(parameter.state[0]), m);
-      step = m;
+    std::vector<Tensor> state;
+    for (std::size_t n = 0; n < parameter.state.size(); ++n) {
+      state.push_back(states_[n].Next(shape));
+      flow_.Load(state[n], view(parameter.state[n]));
     }
-    settings_.push_back({flow_.MulAdd(w, step, -opt.rate / mode_.loss_scale, w, weight_narrow), Knob::kMinusRate});
+    const auto set = [&](Flow::Place place, Knob knob) { settings_.push_back({place, knob}); };
+    if (opt.kind == OptimizerSpec::Kind::kSgd) {
+      Tensor step = gradient;
+      if (!state.empty()) {  // m = momentum * m + g
+        flow_.MulAdd(state[0], state[0], opt.momentum, gradient, state_narrow);
+        step = state[0];
+      }
+      if (Decays(parameter)) {
+        const Tensor u = temporary_->Next(shape);
+        flow_.Act(ActFunc::kIdentity, u, step, -1.0f);
+        set(flow_.Last(Queue::kScalar), Knob::kMinusRate);
+        set(flow_.MulAdd(w, w, 1.0f, u, weight_narrow), Knob::kKeep);
+      } else {
+        set(flow_.MulAdd(w, step, -1.0f, w, weight_narrow), Knob::kMinusRate);
+      }
+    } else {
+      // Moments without their factors 1 - beta, which stand in the two numbers that change with the step:
+      // m = beta1 m + g, v = beta2 v + g^2, w += minus_rate * m / (sqrt(variance * v) + epsilon).
+      const Tensor square = temporary_->Next(shape);
+      flow_.MulAdd(state[0], state[0], opt.beta1, gradient, state_narrow);
+      flow_.Elementwise(VecFunc::kMul, square, gradient, gradient);
+      flow_.MulAdd(state[1], state[1], opt.beta2, square, state_narrow);
+      const Tensor u = temporary_->Next(shape);
+      flow_.Act(ActFunc::kSqrt, u, state[1], 1.0f);
+      set(flow_.Last(Queue::kScalar), Knob::kVariance);
+      flow_.Act(ActFunc::kReciprocal, u, u, 1.0f, opt.epsilon * mode_.loss_scale);
+      if (Decays(parameter)) {
+        flow_.TwoSteps(u, state[0], {VecFunc::kMul, -1.0f}, {VecFunc::kMul, u});
+        set(flow_.Last(Queue::kVector), Knob::kMinusRate);
+        set(flow_.MulAdd(w, w, 1.0f, u, weight_narrow), Knob::kKeep);
+      } else {
+        flow_.Elementwise(VecFunc::kMul, u, state[0], u);
+        set(flow_.MulAdd(w, u, -1.0f, w, weight_narrow), Knob::kMinusRate);
+      }
+    }
+    for (std::size_t n = 0; n < state.size(); ++n) flow_.Store(view(parameter.state[n]), state[n]);
     flow_.Store(view(parameter.value), w);
     if (parameter.copy) {
       const Tensor copy = copies_->Next(shape);
@@ -580,7 +920,7 @@ class StepBuilder {
   // A product that counts as work of the network.
   void Product(const Tensor& dst, const Tensor& stationary, const Tensor& moving, bool accumulate) {
     flow_.Product(dst, stationary, moving, accumulate);
-    columns_ += moving.Elements() / moving.Size(0);
+    columns_ += moving.Elements() / moving.Size(0) * PiecesOf(stationary.dtype) * PiecesOf(moving.dtype);
   }
 
   Flow flow_;
@@ -589,9 +929,12 @@ class StepBuilder {
   const Network& net_;
   const std::uint32_t rows_, batch_;
   const bool training_;
-  Tensor identity_, ones_, loss_sum_, per_example_;
+  Tensor identity_, ones_, per_example_;
+  std::optional<Tensor> labels_, right_;
   std::uint32_t stripe_columns_ = 0;
-  std::optional<Ring> weights_, updated_, momentum_, copies_;
+  std::optional<Ring> weights_, updated_, copies_, temporary_;
+  std::vector<Ring> states_;
+  std::vector<Saved> saved_;
   std::vector<StepProgram::Setting> settings_;
   std::uint64_t columns_ = 0;
 };

@@ -23,7 +23,11 @@
 namespace dither::train {
 
 // Numbers in instructions that change from step to step.
-enum class Knob : std::uint8_t { kMinusRate };
+enum class Knob : std::uint8_t {
+  kMinusRate,  // SGD: -rate; Adam: -rate times the correction of the first moment
+  kVariance,   // correction of the second moment
+  kKeep,       // what a step's decay leaves of a weight
+};
 
 struct StepProgram {
   Program program;
