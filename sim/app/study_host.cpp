@@ -288,7 +288,7 @@ int Run(const Setup& setup, std::uint64_t epochs, bool falls, std::uint64_t limi
   if (limit != 0) parts.train_end = std::min(parts.train_end, static_cast<int>(limit));
   HostTrainer trainer(setup, table, parts.train_end);
   const int count = parts.judge_end - parts.judge_first;
-  Say({{"event", "start"}, {"epoch", 0}, {"model", ModelOf(setup, table).Text()}, {"train", parts.train_end},
+  Say({{"event", "start"}, {"epoch", 0}, {"model", ShapeText(setup, table)}, {"train", parts.train_end},
        {"held_out", count}, {"table", fmt::format("{:08x}", table.checksum)}});
   const double steps = static_cast<double>(epochs * trainer.StepsPerEpoch());
   for (std::uint64_t epoch = 1; epoch <= epochs; ++epoch) {

@@ -55,7 +55,7 @@ int Run(const RunOptions& o) {
   }
   Say({{"event", "start"},
        {"epoch", trainer.epoch()},
-       {"model", options.model.Text()},
+       {"model", ShapeText(o.setup, table)},
        {"train", parts.train_end},
        {"held_out", judge.size()},
        {"table", fmt::format("{:08x}", table.checksum)}});

@@ -54,6 +54,17 @@ inline train::ModelSpec ModelOf(const Setup& setup, const Table& table) {
   return model;
 }
 
+// "9-64-64-11", or "(3 + 3 embeddings of 16)-64-2".
+inline std::string ShapeText(const Setup& setup, const Table& table) {
+  std::string text = std::to_string(table.features);
+  if (table.columns() > 0) {
+    text = "(" + text + " + " + std::to_string(table.columns()) + " embeddings of " +
+           std::to_string(setup.embedding) + ")";
+  }
+  for (const std::uint32_t units : setup.hidden) text += "-" + std::to_string(units);
+  return text + "-" + std::to_string(table.classes);
+}
+
 inline train::TrainerOptions OptionsOf(const Setup& setup, const Table& table) {
   train::TrainerOptions options;
   options.model = ModelOf(setup, table);
