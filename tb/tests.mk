@@ -100,7 +100,7 @@ $(foreach c,$(CONFIGS),$(eval $(call system_test,$(c))))
 TEST_PROGRAMS += build/test/system-functional build/test/system-nano build/test/system-tiny
 
 # ---- checks that are commands
-CHECKS := generated results proof plan main-job gemm-bench waves lint synth-nano results-py synth-py study-data-py study-py setup proof-array soak-array
+CHECKS := generated results proof plan main-job gemm-bench waves lint synth-nano results-py synth-py study-data-py study-py study-run study-page setup proof-array soak-array
 CHECK_proof := python3 scripts/proof.py
 CHECK_plan := python3 scripts/check_plan.py
 CHECK_generated := python3 scripts/gen_isa.py --check
@@ -114,9 +114,11 @@ CHECK_results-py := python3 scripts/results_test.py
 CHECK_synth-py := python3 synth/synth_test.py
 CHECK_study-data-py := python3 scripts/study_data_test.py
 CHECK_study-py := python3 scripts/study_test.py
+CHECK_study-run := python3 scripts/study_run_test.py
+CHECK_study-page := python3 scripts/study.py report --check
 CHECK_setup := scripts/setup.sh --check sim synth wave
 # A million of the simulated form, a fifth of it of the synthesised one; a wrong expectation has to be noticed.
 CHECK_soak-array := build/soak/pe_array-16 --dots 1000000 && build/soak/pe_array-16-d4 --dots 200000 && ! build/soak/pe_array-16 --dots 1000 --broken
 CHECK_proof-array := python3 scripts/array_proof.py --quick
 
-all-tests: $(TEST_PROGRAMS) build/tiny/digits build/host/host_train build/nano-trace/wave_demo build/tiny/bench build/tiny/gemm_bench build/soak/pe_array-16 build/soak/pe_array-16-d4
+all-tests: $(TEST_PROGRAMS) build/host/study_run build/host/study_host build/tiny/digits build/host/host_train build/nano-trace/wave_demo build/tiny/bench build/tiny/gemm_bench build/soak/pe_array-16 build/soak/pe_array-16-d4
