@@ -497,8 +497,13 @@ def costs(names, modes, batches, options):
                                   (done.stderr.strip().splitlines() or ["no message"])[-1])
                     say(failed[-1])
                     continue
+                measured = json.loads(done.stdout.strip().splitlines()[-1])
+                other = study_report.counted_otherwise(measured)
+                if other:
+                    say(f"{name} {mode} batch {batch}: the core's counters ({other}) are not what the program says: "
+                        f"{study_report.traffic_of(measured)} read, written, fetched")
                 log.append({"config": config, "own": batch == base["batch"], "revision": now, "core": options.config,
-                            **json.loads(done.stdout.strip().splitlines()[-1])})
+                            **measured})
     return failed
 
 

@@ -58,7 +58,8 @@ def mode_of(records, reference):
             "mean": mean, "error": error, "difference": difference, "difference_error": difference_error,
             "pairs": len(pairs), "loss": mean_curve([r["loss"] for r in done]),
             "accuracy": mean_curve([[100 * c / r["held_out"] for c in r["correct"]] for r in done]),
-            "seconds": mean_error([r["seconds"] for r in records])[0]}
+            "seconds": mean_error([r["seconds"] for r in records])[0],
+            "traffic": next((traffic_of(r) for r in done if "dram_read" in r), None)}
 
 
 def verdict(mode):
@@ -157,28 +158,41 @@ def cycles_of(cost):
     return cost["cycles"][-1]
 
 
-def bytes_of(cost):
-    """(data, instructions) of the last step, by the core's counters."""
-    return cost["counters"]["moved"], 64 * cost["counters"]["instructions"]
+def traffic_of(record):
+    """Bytes of a step by its program: read and written by the DMA, instructions fetched."""
+    return [record[key] for key in ("dram_read", "dram_written", "dram_instructions")]
+
+
+def counted_otherwise(cost):
+    """What the core's counters say, where that is not what the program says."""
+    moved, instructions = cost["counters"]["moved"], 64 * cost["counters"]["instructions"]
+    read, written, fetched = traffic_of(cost)
+    return None if (moved, instructions) == (read + written, fetched) else f"{moved} moved, {instructions} fetched"
 
 
 def cost_table(data, modes):
-    """Each set at its own batch size."""
-    by_set = collections.defaultdict(dict)
+    """Each set at its own batch size: bytes from the programs, cycles where the core has been measured."""
+    cycles = collections.defaultdict(dict)
     for cost in data["cost"]:
         if cost["own"]:
-            by_set[cost["core"], cost["config"]["set"], cost["batch"]][cost["config"]["mode"]] = cost
+            cycles[cost["config"]["set"], cost["batch"]][cost["config"]["mode"]] = cost
     rows = []
-    for (core, name, batch), group in by_set.items():
-        if len(group) < 3:
+    for run in data["runs"]:
+        key = run["set"], run["config"]["batch"]
+        known = {m: v["traffic"] for m, v in run["modes"].items() if v["traffic"]}
+        known.update({m: traffic_of(c) for m, c in cycles.get(key, {}).items()})
+        if run["regime"] != "tuned" or not known:
             continue
-        gain = "-"
-        if OURS in group and RIVAL in group:
-            gain = f"{100 * (1 - cycles_of(group[OURS]) / cycles_of(group[RIVAL])):.1f} %"
-        for what, of in (("cycles", lambda c: f"{cycles_of(c):,}"), ("DRAM data, bytes", lambda c: f"{bytes_of(c)[0]:,}"),
-                         ("instructions, bytes", lambda c: f"{bytes_of(c)[1]:,}")):
-            rows.append([f"{name}, batch {batch}, {core}: {what}", *[of(group[m]) if m in group else "-" for m in modes],
-                         gain if what == "cycles" else ""])
+
+        def row(what, values):
+            gain = f"{100 * (1 - values[OURS] / values[RIVAL]):.1f} %" if OURS in values and RIVAL in values else "-"
+            rows.append([f"{key[0]}, batch {key[1]}: {what}",
+                         *[f"{values[m]:,}" if m in values else "-" for m in modes], gain])
+        if key in cycles:
+            cores = sorted({c["core"] for c in cycles[key].values()})
+            row(f"cycles on {', '.join(cores)}", {m: cycles_of(c) for m, c in cycles[key].items()})
+        row("bytes of data", {m: t[0] + t[1] for m, t in known.items()})
+        row("bytes of instructions", {m: t[2] for m, t in known.items()})
     return table(["one training step", *modes, f"{OURS} fewer than {RIVAL}"], rows) if rows else "Not measured yet."
 
 

@@ -227,7 +227,8 @@ class StudyTest(unittest.TestCase):
 
         def cost(mode, batch, cycles, own):
             return {"config": {"set": "vowel", "mode": mode, "batch": batch}, "core": "tiny", "batch": batch, "own": own,
-                    "cycles": [1, cycles], "counters": {"moved": 1000, "instructions": 7}}
+                    "cycles": [1, cycles], "dram_read": 600, "dram_written": 400, "dram_instructions": 448,
+                    "counters": {"moved": 1000, "instructions": 7}}
         costs = [cost("bf16-sr", 16, 999, True), cost("bf16-sr", 16, 700, True), cost("mixed", 16, 1000, True),
                  cost("fp32", 16, 4000, True), cost("bf16-sr", 64, 900, False), cost("mixed", 64, 1000, False)]
         wanted = {study.key_of(study.base_config("vowel", "tuned", options)): ("vowel", "tuned")}
@@ -239,8 +240,11 @@ class StudyTest(unittest.TestCase):
         self.assertNotIn("old", text)
         self.assertIn("| 54.75 ± 0.25 |", text)  # fp32: 100 + 4 + seed + 4 of 200
         self.assertIn("| vowel | 2 | +2.00 ± 0.00 | +1.50 ± 0.00 | +1.00 ± 0.00 | +0.50 ± 0.00 | yes |", text)
-        self.assertIn("vowel, batch 16, tiny: cycles | 4,000 | - | 700 | - | 1,000 | 30.0 % |", text)
-        self.assertIn("instructions, bytes | 448 |", text)
+        self.assertIn("vowel, batch 16: cycles on tiny | 4,000 | - | 700 | - | 1,000 | 30.0 % |", text)
+        self.assertIn("vowel, batch 16: bytes of data | 1,000 | 3 | 1,000 | 3 | 1,000 | 0.0 % |", text)
+        self.assertIn("vowel, batch 16: bytes of instructions | 448 | 3 |", text)
+        self.assertIsNone(study_report.counted_otherwise(costs[0]))
+        self.assertEqual(study_report.counted_otherwise({**costs[0], "dram_read": 601}), "1000 moved, 448 fetched")
         self.assertIn("vowel on tiny, batch 64 | 900 | 1,000 | 10.0 % |", text)
         self.assertEqual(study_report.check_page(self.folder, study.MODES), 0)
         (docs / "study.md").write_text(text.replace("54.75", "99.75"), encoding="utf-8")
