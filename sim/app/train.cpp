@@ -29,7 +29,7 @@ struct Options {
   std::string data, checkpoint = "build/train/digits.ckpt", csv, mode = "bf16-sr", optimizer = "sgd",
                     activation = "relu";
   std::vector<std::uint32_t> hidden = {128};
-  int epochs = 12, rtl_steps = 3;
+  int epochs = 12, rtl_steps = 3, max_shift = -1;
   std::uint32_t batch = 32;
   float rate = 0.1f, momentum = 0.9f, weight_decay = 0;
   std::uint64_t seed = 1;
@@ -118,6 +118,9 @@ int Run(const Options& o) {
   options.optimizer.rate = o.rate;
   options.optimizer.momentum = o.momentum;
   options.optimizer.weight_decay = o.weight_decay;
+  const auto width = static_cast<std::uint32_t>(data.width), height = static_cast<std::uint32_t>(data.height);
+  // As host_train: pictures of 8 x 8 lose by it.
+  options.picture = {width, height, static_cast<std::uint32_t>(o.max_shift < 0 ? width >= 16 : o.max_shift)};
   options.batch = o.batch;
   options.seed = o.seed;
 
@@ -217,6 +220,8 @@ int main(int argc, char** argv) {
   app.add_option("--rate", o.rate, "learning rate at the start; falls linearly to a twentieth")->capture_default_str();
   app.add_option("--momentum", o.momentum, "0: none")->check(CLI::Range(0.0, 1.0))->capture_default_str();
   app.add_option("--weight-decay", o.weight_decay, "share of a weight lost in a step, times the rate")->capture_default_str();
+  app.add_option("--shift", o.max_shift, "pixels by which pictures are moved each time; -1: 1, or 0 below 16 x 16")
+      ->check(CLI::Range(-1, 8))->capture_default_str();
   app.add_option("--optimizer", o.optimizer)->check(CLI::IsMember({"sgd", "adam", "adamw"}))->capture_default_str();
   app.add_option("--seed", o.seed, "of weights, order and rounders")->capture_default_str();
   app.add_option("--mode", o.mode, "numbers")->check(CLI::IsMember(dither::train::NumericMode::Names()))->capture_default_str();

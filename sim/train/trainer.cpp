@@ -10,6 +10,7 @@
 
 #include "sim/data/random.hpp"
 #include "sim/device/functional_device.hpp"
+#include "sim/function/function_set.hpp"
 #include "sim/model/formats.hpp"
 #include "sim/program/train/network.hpp"
 #include "sim/program/train/step.hpp"
@@ -54,6 +55,7 @@ class Trainer::Impl {
     Check();
     LayOut();
     Initialise();
+    LoadFunctions(device_);
     device_.SeedRounders(static_cast<std::uint32_t>(options_.seed ^ options_.seed >> 32));
     program_ = BuildTrainStep(device_.config(), options_, network_, options_.batch);
     rate_ = options_.optimizer.rate;
@@ -75,7 +77,7 @@ class Trainer::Impl {
   StepReport Step() {
     if (!examples_) throw TrainError("step: no examples yet (SetExamples)");
     const std::size_t first = position_ * options_.batch;
-    PutBatch(*examples_, std::span(order_).subspan(first, options_.batch));
+    PutBatch(*examples_, std::span(order_).subspan(first, options_.batch), true);
     std::vector<std::uint8_t> before;
     if (options_.check_nonfinite) before = TrainedState();
     TurnKnobs();
@@ -116,7 +118,7 @@ class Trainer::Impl {
       const auto here = static_cast<std::uint32_t>(std::min<std::size_t>(options_.eval_batch, count - at));
       auto& program = evaluations_[here];
       if (!program) program = BuildEvaluation(device_.config(), options_, network_, here);
-      PutBatch(stored, std::span(all).subspan(at, here));
+      PutBatch(stored, std::span(all).subspan(at, here), false);
       device_.Run(program->program);
       result.loss += here * static_cast<double>(device_.ReadArray<float>(network_.loss.address, 1)[0]);
       result.correct +=
@@ -292,6 +294,8 @@ class Trainer::Impl {
     t += "optimizer " + std::string(kKinds[static_cast<int>(o.kind)]) + "\n";
     t += "rate " + number(o.rate) + "\nmomentum " + number(o.momentum) + "\nbetas " + number(o.beta1) + " " +
          number(o.beta2) + " " + number(o.epsilon) + "\nweight decay " + number(o.weight_decay) + "\n";
+    t += "pictures " + text(options_.picture.width) + " x " + text(options_.picture.height) + ", moved by up to " +
+         text(options_.picture.max_shift) + "\n";
     t += "batch " + text(options_.batch) + "\nseed " + text(options_.seed) + "\n";
     return t;
   }
@@ -317,6 +321,10 @@ class Trainer::Impl {
     for (const LayerSpec& layer : m.layers) {
       if (layer.kind == LayerKind::kConv) throw TrainError("model: convolutions can't be trained yet");
       if (layer.kind == LayerKind::kDense && layer.units == 0) throw TrainError("model: a dense layer without units");
+    }
+    if (options_.picture.max_shift != 0 && options_.picture.width * options_.picture.height != m.inputs) {
+      throw TrainError("pictures of " + std::to_string(options_.picture.width) + " x " +
+                       std::to_string(options_.picture.height) + " are not " + std::to_string(m.inputs) + " inputs");
     }
     if (m.layers.back().kind != LayerKind::kDense) throw TrainError("model: the last layer has to be dense");
     if (m.layers.back().activation != Activation::kNone) {
@@ -434,6 +442,31 @@ class Trainer::Impl {
     }
   }
 
+  // The tables of the functions that the programs use, into the scalar engine, where they stay.
+  void LoadFunctions(Device& device) const {
+    FunctionSet set;
+    const auto need = [&](isa::ActFunc func) {
+      if (func > isa::ActFunc::kRelu && !set.Has(func)) set.Add(func);
+    };
+    if (options_.model.loss == Loss::kSoftmaxCrossEntropy) {
+      for (const auto func : {isa::ActFunc::kExp, isa::ActFunc::kLog, isa::ActFunc::kReciprocal}) need(func);
+    }
+    if (options_.optimizer.kind != OptimizerSpec::Kind::kSgd) {
+      for (const auto func : {isa::ActFunc::kSqrt, isa::ActFunc::kReciprocal}) need(func);
+    }
+    for (const Layer& layer : network_.layers) {
+      if (layer.kind != LayerKind::kDense) need(isa::ActFunc::kRsqrt);
+      need(FuncOf(layer.activation));
+      need(SlopeOf(layer.activation));
+    }
+    if (set.segments() == 0) return;
+    const std::uint64_t mark = device.Mark();
+    ProgramBuilder builder(device.config());
+    builder.LoadFunctions(set.Place(device));
+    device.Run(builder.Take());
+    device.Release(mark);
+  }
+
   // Returns how many there are.
   std::size_t CheckExamples(const Examples& e) const {
     const auto need = [](bool ok, const std::string& what) {
@@ -473,11 +506,33 @@ class Trainer::Impl {
     return s;
   }
 
+  // A picture moved by up to max_shift pixels each way; zeros come in.
+  void Shift(const std::byte* from, std::byte* to, SplitMix64& random) const {
+    const PictureSpec& p = options_.picture;
+    const int bytes = static_cast<int>(isa::DtypeBytes(options_.mode.compute));
+    const int reach = static_cast<int>(p.max_shift), width = static_cast<int>(p.width), height = static_cast<int>(p.height);
+    const int dx = static_cast<int>(random.Below(2 * p.max_shift + 1)) - reach;
+    const int dy = static_cast<int>(random.Below(2 * p.max_shift + 1)) - reach;
+    for (int y = 0; y < height; ++y) {
+      for (int x = 0; x < width; ++x, to += bytes) {
+        if (y - dy < 0 || y - dy >= height || x - dx < 0 || x - dx >= width) continue;
+        std::memcpy(to, from + std::ptrdiff_t{(y - dy) * width + x - dx} * bytes, static_cast<std::size_t>(bytes));
+      }
+    }
+  }
+
   // Rows of the examples into the batch that programs read: data movement alone.
-  void PutBatch(const StoredExamples& e, std::span<const std::uint32_t> which) {
+  void PutBatch(const StoredExamples& e, std::span<const std::uint32_t> which, bool training) {
     std::vector<std::byte> rows(which.size() * e.row_bytes);
     for (std::size_t n = 0; n < which.size(); ++n) {
-      std::memcpy(&rows[n * e.row_bytes], &e.inputs[which[n] * e.row_bytes], e.row_bytes);
+      const std::byte* from = &e.inputs[which[n] * e.row_bytes];
+      if (training && options_.picture.max_shift != 0) {
+        // Drawn from seed, epoch and example alone, so that a resumed training sees the same.
+        SplitMix64 random(options_.seed + epoch_ * 0x632be59bd9b4e019u + which[n] * 0x9e3779b97f4a7c15u);
+        Shift(from, &rows[n * e.row_bytes], random);
+      } else {
+        std::memcpy(&rows[n * e.row_bytes], from, e.row_bytes);
+      }
     }
     device_.Write(network_.input.address, rows);
     if (!e.labels.empty()) {
@@ -512,6 +567,7 @@ class Trainer::Impl {
     o.dram_base = device_.dram_base();
     o.dram_bytes = device_.dram_limit() - device_.dram_base();
     FunctionalDevice model(o);
+    LoadFunctions(model);
     std::vector<std::byte> dram(o.dram_bytes);
     device_.Read(o.dram_base, dram);
     model.Write(o.dram_base, dram);

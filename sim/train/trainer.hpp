@@ -101,10 +101,16 @@ struct OptimizerSpec {
   float weight_decay = 0;  // decoupled: w shrinks by rate * weight_decay a step; not biases
 };
 
+// Examples that are pictures may be moved a little each time they are trained on, zeros coming in.
+struct PictureSpec {
+  std::uint32_t width = 0, height = 0, max_shift = 0;
+};
+
 struct TrainerOptions {
   ModelSpec model;
   NumericMode mode;
   OptimizerSpec optimizer;
+  PictureSpec picture;
   std::uint32_t batch = 32;
   std::uint32_t eval_batch = 128;
   std::uint64_t seed = 1;  // weights, order of the examples, rounders

@@ -215,26 +215,6 @@ class StepBuilder {
     return slot;
   }
 
-  static ActFunc Func(Activation a) {
-    switch (a) {
-      case Activation::kNone: return ActFunc::kIdentity;
-      case Activation::kRelu: return ActFunc::kRelu;
-      case Activation::kGelu: return ActFunc::kGelu;
-      case Activation::kTanh: return ActFunc::kTanh;
-      case Activation::kSigmoid: return ActFunc::kSigmoid;
-      case Activation::kSilu: return ActFunc::kSilu;
-    }
-    return ActFunc::kIdentity;
-  }
-  static ActFunc Slope(Activation a) {
-    switch (a) {
-      case Activation::kGelu: return ActFunc::kGeluGrad;
-      case Activation::kTanh: return ActFunc::kTanhGrad;
-      case Activation::kSigmoid: return ActFunc::kSigmoidGrad;
-      case Activation::kSilu: return ActFunc::kSiluGrad;
-      default: return ActFunc::kIdentity;
-    }
-  }
   // Whether the way back needs the activation's input; relu's output says enough.
   static bool NeedsZ(Activation a) { return a != Activation::kNone && a != Activation::kRelu; }
 
@@ -281,7 +261,7 @@ class StepBuilder {
                    const Tensor to = out.f->Slice(0, 0, parts).Slice(1, t + first, count);
                    const float scale = 1 / mode_.weight_scale;
                    const Narrowing narrow = Rounding(mode_.activation_round, out.dtype);
-                   const ActFunc func = Func(layer.activation);
+                   const ActFunc func = FuncOf(layer.activation);
                    std::optional<Tensor> z;
                    if (keeps_z) z = out.z[0].f->Slice(0, 0, parts).Slice(1, t + first, count);
                    if (bias) {
@@ -356,10 +336,10 @@ class StepBuilder {
         const auto part = [&](const Tensor& t) { return t.Slice(0, 0, parts).Slice(1, n0 + n, sums.Size(1)); };
         if (bias) {
           const Tensor b = bias->Slice(0, 0, parts).Insert(1);
-          flow_.Act(Func(layer.activation), part(*out.b), sums, scale, b, narrow);
+          flow_.Act(FuncOf(layer.activation), part(*out.b), sums, scale, b, narrow);
           if (keeps_z) flow_.TwoSteps(part(*out.z[0].b), sums, {VecFunc::kMul, scale}, {VecFunc::kAdd, b});
         } else {
-          flow_.Act(Func(layer.activation), part(*out.b), sums, scale, -0.0f, narrow);
+          flow_.Act(FuncOf(layer.activation), part(*out.b), sums, scale, -0.0f, narrow);
           if (keeps_z) flow_.Elementwise(VecFunc::kMul, part(*out.z[0].b), sums, scale);
         }
       }
@@ -475,7 +455,7 @@ class StepBuilder {
       flow_.Elementwise(VecFunc::kMul, scaled, part(*saved.normal), FactorsOf(layer, factor, t0, count, parts));
       const Tensor b = FactorsOf(layer, offset, t0, count, parts);
       if (z) flow_.Elementwise(VecFunc::kAdd, part(*z), scaled, b);
-      flow_.Act(Func(layer.activation), part(y), scaled, 1.0f, b, Rounding(mode_.activation_round, out.dtype));
+      flow_.Act(FuncOf(layer.activation), part(y), scaled, 1.0f, b, Rounding(mode_.activation_round, out.dtype));
       for (const Tensor& t : {stats, shift, scaled}) flow_.Free(t);
     });
     for (const Tensor& t : {factor, offset}) flow_.Free(t);
@@ -773,7 +753,15 @@ class StepBuilder {
       flow_.GateRelu(dz, y, dy, narrow);
     } else {
       const Tensor slope = flow_.Sbuf("slope", Dtype::kFp32, dy.Shape());
-      flow_.Act(Slope(layer.activation), slope, y);
+      flow_.Act(SlopeOf(layer.activation), slope, y);
+      if (layer.activation == Activation::kSilu) {
+        // s (1 + z (1 - s)) of the sigmoid s: silu, its derivative and the loss don't fit one table set.
+        const Tensor t = flow_.Sbuf("1 - sigmoid", Dtype::kFp32, dy.Shape());
+        flow_.TwoSteps(t, slope, {VecFunc::kMul, -1.0f}, {VecFunc::kAdd, 1.0f});
+        flow_.Elementwise(VecFunc::kMul, t, t, y);
+        flow_.TwoSteps(slope, t, {VecFunc::kAdd, 1.0f}, {VecFunc::kMul, slope});
+        flow_.Free(t);
+      }
       flow_.Elementwise(VecFunc::kMul, dz, slope, dy, narrow);
       flow_.Free(slope);
     }
@@ -940,6 +928,28 @@ class StepBuilder {
 };
 
 }  // namespace
+
+isa::ActFunc FuncOf(Activation a) {
+  switch (a) {
+    case Activation::kNone: return ActFunc::kIdentity;
+    case Activation::kRelu: return ActFunc::kRelu;
+    case Activation::kGelu: return ActFunc::kGelu;
+    case Activation::kTanh: return ActFunc::kTanh;
+    case Activation::kSigmoid: return ActFunc::kSigmoid;
+    case Activation::kSilu: return ActFunc::kSilu;
+  }
+  return ActFunc::kIdentity;
+}
+
+isa::ActFunc SlopeOf(Activation a) {
+  switch (a) {
+    case Activation::kGelu: return ActFunc::kGeluGrad;
+    case Activation::kTanh: return ActFunc::kTanhGrad;
+    case Activation::kSigmoid: return ActFunc::kSigmoidGrad;
+    case Activation::kSilu: return ActFunc::kSigmoid;  // the rest by the vector engine
+    default: return ActFunc::kIdentity;
+  }
+}
 
 void StepProgram::Set(Knob knob, float value) {
   for (const Setting& s : settings) {

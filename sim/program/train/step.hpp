@@ -43,6 +43,10 @@ struct StepProgram {
   void Set(Knob knob, float value);  // in all instructions that have it
 };
 
+// The scalar engine's functions for an activation and for its derivative; identity where it needs none.
+isa::ActFunc FuncOf(Activation activation);
+isa::ActFunc SlopeOf(Activation activation);
+
 StepProgram BuildTrainStep(const isa::Config& config, const TrainerOptions& options,
                            const Network& network, std::uint32_t batch);
 StepProgram BuildEvaluation(const isa::Config& config, const TrainerOptions& options,
