@@ -7,7 +7,7 @@ build/test/$(1): $$(patsubst %.cpp,build/host/%.o,$$(wildcard tb/$(2)/*.cpp)) bu
 	@g++ $$^ $$(LIBS) -o $$@
 TEST_PROGRAMS += build/test/$(1)
 endef
-$(foreach t,formats data function model model_check program,$(if $(wildcard tb/$(t)/*_test.cpp),$(eval $(call host_test,$(t),$(t)))))
+$(foreach t,formats data function model model_check program train,$(if $(wildcard tb/$(t)/*_test.cpp),$(eval $(call host_test,$(t),$(t)))))
 
 # ---- RTL against C++: rtl_test NAME TOP SOURCES PARAMETERS EXTRA_SV
 define rtl_test

@@ -16,11 +16,19 @@ enum class Nonlinearity { kNone, kRelu, kGelu, kTanh, kSigmoid, kSilu };
 double Apply(Nonlinearity f, double x);
 double Derivative(Nonlinearity f, double x);
 
+enum class LayerKind { kDense, kLayerNorm, kBatchNorm };
+
+inline constexpr double kNormEpsilon = 1e-5;  // added to variances
+
 struct Layer {
-  Matrix weights;            // [inputs][units]
+  Matrix weights;            // [inputs][units]; of a normalisation the factors, [1][units]
   std::vector<double> bias;  // [units], or none
   Nonlinearity activation = Nonlinearity::kNone;
+  LayerKind kind = LayerKind::kDense;
 };
+
+// Every row (example) or column (feature) by itself brought to mean 0 and variance 1.
+Matrix Normalised(LayerKind kind, const Matrix& x);
 
 struct Gradients {
   double loss = 0;

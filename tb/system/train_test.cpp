@@ -71,15 +71,19 @@ void ReadNet(Job& job, Trainer& trainer) {
   for (std::size_t l = 0; l < job.options.model.layers.size(); ++l) {
     const train::LayerSpec& spec = job.options.model.layers[l];
     golden::Layer layer;
-    layer.weights = golden::Matrix(inputs, spec.units);
-    const std::string name = "dense" + std::to_string(l + 1);
+    static constexpr const char* kNames[] = {"dense", "layernorm", "batchnorm"};
+    const bool dense = spec.kind == train::LayerKind::kDense;
+    const std::uint32_t units = dense ? spec.units : inputs;
+    layer.kind = static_cast<golden::LayerKind>(static_cast<int>(spec.kind));
+    layer.weights = golden::Matrix(dense ? inputs : 1, units);
+    const std::string name = kNames[static_cast<int>(spec.kind)] + std::to_string(l + 1);
     const auto w = trainer.Parameter(name + ".weights");
     layer.weights.values.assign(w.begin(), w.end());
     const auto b = trainer.Parameter(name + ".bias");
     layer.bias.assign(b.begin(), b.end());
     layer.activation = Golden(spec.activation);
     job.net.push_back(layer);
-    inputs = spec.units;
+    inputs = units;
   }
 }
 
@@ -152,6 +156,60 @@ TEST_CASE("gradients go back through every activation", "[train]") {
   const double worst = WorstError(*device, MakeJob({12, 18, 9, 5}, 13, mode, Loss::kSoftmaxCrossEntropy, activation, 21));
   CAPTURE(worst);
   REQUIRE(worst <= (mode == "fp32" ? 6e-6 : 0.03));
+}
+
+TEST_CASE("layer and batch normalisation go forward and back as the golden kernels do", "[train]") {
+  auto device = tb::MakeDevice(tb::Options("nano", 8 << 20));
+  const auto norm = GENERATE(train::LayerKind::kLayerNorm, train::LayerKind::kBatchNorm);
+  const auto activation = GENERATE(Activation::kNone, Activation::kRelu, Activation::kGelu);
+  const std::string mode = GENERATE("fp32", "bf16-sr");
+  const bool twice = GENERATE(false, true);  // with one behind an activation, too
+  CAPTURE(static_cast<int>(norm), static_cast<int>(activation), mode, twice);
+  Job job = MakeJob({12, 18, 5}, 13, mode, Loss::kSoftmaxCrossEntropy, Activation::kNone, 81);
+  std::vector<train::LayerSpec>& layers = job.options.model.layers;
+  layers.insert(layers.begin() + 1, {norm, 0, activation, true});
+  if (twice) {
+    layers[0].activation = activation;
+    layers.insert(layers.begin() + 2, {train::LayerKind::kDense, 9, activation, true});
+    layers.insert(layers.begin() + 3, {norm, 0, Activation::kNone, true});
+  }
+  const double worst = WorstError(*device, job);
+  CAPTURE(worst);
+  REQUIRE(worst <= (mode == "fp32" ? 2e-5 : 0.08));
+}
+
+TEST_CASE("batch normalisation evaluates with the running mean and variance", "[train]") {
+  auto device = tb::MakeDevice(tb::Options("nano"));
+  Job job = MakeJob({6, 9, 4}, 16, "fp32", Loss::kSoftmaxCrossEntropy, Activation::kNone, 91);
+  std::vector<train::LayerSpec>& layers = job.options.model.layers;
+  layers.insert(layers.begin() + 1, {train::LayerKind::kBatchNorm, 0, Activation::kRelu, true});
+  job.options.optimizer.rate = 0;
+  Trainer trainer(*device, job.options);
+  trainer.SetExamples(job.examples);
+  ReadNet(job, trainer);
+  for (int step = 0; step < 3; ++step) trainer.Step();
+  const golden::Matrix z = golden::Forward({job.net[0]}, job.x).back();
+  std::vector<double> mean(9), variance(9);
+  const double kept = 0.9 * 0.9 * 0.9;  // of the initial 0 and 1
+  for (std::size_t m = 0; m < 9; ++m) {
+    double sum = 0, squares = 0;
+    for (std::size_t n = 0; n < 16; ++n) sum += z(n, m) / 16;
+    for (std::size_t n = 0; n < 16; ++n) squares += (z(n, m) - sum) * (z(n, m) - sum) / 16;
+    mean[m] = (1 - kept) * sum;
+    variance[m] = kept + (1 - kept) * squares;
+    REQUIRE(std::fabs(trainer.Parameter("batchnorm2.mean")[m] - mean[m]) < 1e-5);
+    REQUIRE(std::fabs(trainer.Parameter("batchnorm2.variance")[m] - variance[m]) < 1e-5);
+  }
+  golden::Matrix y = z;
+  for (std::size_t n = 0; n < 16; ++n) {
+    for (std::size_t m = 0; m < 9; ++m) {
+      const double normal = (z(n, m) - mean[m]) / std::sqrt(variance[m] + golden::kNormEpsilon);
+      y(n, m) = std::max(0.0, normal * job.net[1].weights(0, m) + job.net[1].bias[m]);
+    }
+  }
+  const double loss =
+      golden::SoftmaxCrossEntropy(golden::Forward({job.net[2]}, y).back(), job.examples.labels, nullptr);
+  REQUIRE(std::fabs(trainer.Evaluate(job.examples).loss - loss) < 1e-5);
 }
 
 namespace {
