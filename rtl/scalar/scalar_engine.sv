@@ -83,7 +83,10 @@ module scalar_engine #(
   end
 
   // ---- operands ----
-  logic               en, unused_flags, unused_psum_1_req;
+  logic               en, unused_flags, unused_psum_1_req, unused_scalars;
+  logic [2*Stages-1:0] unused_kind;
+  logic [Stages:1]     unused_second;
+  logic [23:0]         unused_iota;
   logic [11:0]        unused_psum_1_addr;
   logic [Stages:1]    valid, first, write;
   logic [Rows-1:0]    lanes;
@@ -101,12 +104,25 @@ module scalar_engine #(
     .stall_o,
     .work_o,
     .accept_o(accept),
+    .read_0_i(1'b1),
     .read_1_i(!instr.src1_imm),
-    .reduce_i(1'b0),
+    .group_i  (1'b0),
+    .reduce_i (1'b0),
+    .stats_i  (1'b0),
+    .deep_i   (1'b0),
+    .scalars_i(1'b0),
+    .twice_i  (1'b0),
+    .iota_i   (1'b0),
+    .wait_i   (4'd0),
+    .hold_i   (1'b0),
     .en_o    (en),
     .valid_o (valid),
     .first_o (first),
     .write_o (write),
+    .kind_o   (unused_kind),
+    .second_o (unused_second),
+    .scalars_o(unused_scalars),
+    .iota_o   (unused_iota),
     .lanes_o (lanes),
     .raw_0_o (raw_0),
     .raw_1_o (raw_1),
