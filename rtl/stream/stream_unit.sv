@@ -4,14 +4,16 @@
 //
 // One enable en_o moves the whole pipe; it is low only while the writer is blocked. Instructions
 // are serial: the next issues in the cycle after the last word of the one before was granted.
-// Timing  n elements take n + Stages + 1 cycles if every request is granted at once.
+// Timing  n elements take n + Short + 1 cycles if every request is granted at once, deep_i
+//         n + Stages + 1.
 // Test    tb/vector/vector_engine_test.cpp, tb/scalar/scalar_engine_test.cpp
 `default_nettype none
 `include "chk.svh"
 module stream_unit #(
   parameter  int unsigned Rows      = 16,
   parameter  int unsigned SbufBytes = dither_pkg::SbufBytesOf(Rows),
-  parameter  int unsigned Stages    = 7,                  // in which the lanes hand over results
+  parameter  int unsigned Stages    = 7,                  // in which the lanes hand over deep results
+  parameter  int unsigned Short     = Stages,             // and the others
   parameter  bit          Prefetch  = 1'b0,               // source 1 reads a word ahead
   localparam int unsigned AddrW     = $clog2(SbufBytes)   // derived, at least 14 (PSUM)
 ) (
@@ -28,7 +30,9 @@ module stream_unit #(
   // Decode of instr_i, sampled with accept_o.
   output logic               accept_o,
   input  logic               read_1_i,    // source 1 is read
+  input  logic               group_i,     // the rdims+1 innermost dimensions are a group
   input  logic               reduce_i,    // only the last element of a group is written
+  input  logic               deep_i,      // results come in stage Stages, not Short
   // To and from the lanes. Bit s of the vectors is about the element in stage s.
   output logic               en_o,
   output logic [Stages:1]    valid_o,
@@ -69,8 +73,8 @@ module stream_unit #(
 );
   localparam int unsigned TokenW = AddrW + 2;
 
-  if (AddrW < 14 || Stages < 3) begin : gen_bad_parameters
-    $error("stream_unit: SbufBytes must be above 8192, Stages at least 3");
+  if (AddrW < 14 || Short < 3 || Short > Stages) begin : gen_bad_parameters
+    $error("stream_unit: SbufBytes must be above 8192, Short at least 3 and at most Stages");
   end
 
   dither_pkg::instr_t instr;
@@ -86,7 +90,7 @@ module stream_unit #(
 
   // ---- instruction ----
   logic            busy_q, run_q;  // run_q: elements are left to issue
-  logic            read_1_q, reduce_q, space_0_q, space_1_q, space_d_q;
+  logic            read_1_q, reduce_q, deep_q, space_0_q, space_1_q, space_d_q;
   logic [1:0]      esize_d_q;
   logic [Rows-1:0] lanes_q;
   logic            accept, fire, last, group_first, group_last, blocked, en, done;
@@ -110,6 +114,7 @@ module stream_unit #(
     if (accept) begin
       read_1_q  <= read_1_i;
       reduce_q  <= reduce_i;
+      deep_q    <= deep_i;
       space_0_q <= instr.space_0;
       space_1_q <= instr.space_1;
       space_d_q <= instr.space_d;
@@ -132,7 +137,7 @@ module stream_unit #(
     .rst_ni,
     .load_i       (accept),
     .size_i       (instr.size),
-    .group_i      (reduce_i ? 3'(instr.rdims) + 3'd1 : 3'd0),
+    .group_i      (group_i ? 3'(instr.rdims) + 3'd1 : 3'd0),
     .step_i       (fire),
     .dim_o        (dim),
     .last_o       (last),
@@ -188,7 +193,9 @@ module stream_unit #(
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) valid_q <= '0;
-    else if (en) valid_q <= {valid_q[Stages-1:1], fire};
+    // A result that is handed over in stage Short goes no further.
+    else if (en) valid_q <= {valid_q[Stages-1:1], fire}
+                          & (deep_q ? '1 : {Stages{1'b1}} >> (Stages - Short));
   end
   always_ff @(posedge clk_i) begin
     if (en && busy_q) begin
@@ -197,7 +204,8 @@ module stream_unit #(
       token_q <= {token_q[0 +: TokenW*(Stages-1)], close, last, addr_d};
     end
   end
-  assign {token_close, token_last, token_addr} = token_q[TokenW*(Stages-1) +: TokenW];
+  assign {token_close, token_last, token_addr} = deep_q ? token_q[TokenW*(Stages-1) +: TokenW]
+                                                        : token_q[TokenW*(Short-1) +: TokenW];
 
   stream_reader #(.Rows(Rows), .AddrW(AddrW)) u_reader_0 (
     .clk_i,
@@ -247,7 +255,7 @@ module stream_unit #(
   );
 
   logic write;
-  assign write = valid_q[Stages] && write_q[Stages];
+  assign write = deep_q ? valid_q[Stages] && write_q[Stages] : valid_q[Short] && write_q[Short];
   stream_writer #(.Rows(Rows), .AddrW(AddrW)) u_writer (
     .clk_i,
     .rst_ni,
