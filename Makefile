@@ -229,7 +229,7 @@ build/data/%/images.idx3:
 # -------------------------------------------------------------------------------- verilated models
 # build/<variant>/ holds the core of one configuration and the programs linked with it.
 VARIANT := $(CONFIG)$(if $(filter 1,$(TRACE)),-trace)$(if $(filter-out 1,$(THREADS)),-t$(THREADS))
-RTL_PKGS := rtl/isa/dither_pkg.sv rtl/tensor/array_pkg.sv rtl/fp/fp_pkg.sv rtl/rounder/rounder_pkg.sv rtl/stream/lane_seed_pkg.sv rtl/stream/stream_pkg.sv rtl/vector/vector_pkg.sv
+RTL_PKGS := rtl/isa/dither_pkg.sv rtl/tensor/array_pkg.sv rtl/fp/fp_pkg.sv rtl/rounder/rounder_pkg.sv rtl/stream/lane_seed_pkg.sv rtl/stream/stream_pkg.sv rtl/vector/vector_pkg.sv rtl/scalar/exp2_pkg.sv rtl/scalar/func_pkg.sv
 RTL_DIRS := $(patsubst %/,%,$(wildcard rtl/*/))
 VERILATE := verilator --cc -O3 --unroll-count 256 --x-assign fast --x-initial fast --MMD --MP -Irtl/common \
   $(addprefix -y ,$(RTL_DIRS)) scripts/lint.vlt

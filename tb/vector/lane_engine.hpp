@@ -14,6 +14,7 @@
 
 #include "sim/isa/isa.hpp"
 #include "sim/model/fp32.hpp"
+#include "sim/model/function_table.hpp"
 #include "sim/model/lfsr.hpp"
 #include "tb/support/clocked.hpp"
 
@@ -39,6 +40,7 @@ inline std::uint32_t SbufBytesOf(std::uint32_t rows) {
 struct LaneMemory {
   std::vector<std::vector<std::uint8_t>> space[2];  // [Space][partition][byte]
   std::vector<std::uint32_t> rng;                   // [lane]
+  model::FunctionMemory functions;                  // of the scalar engine
 
   explicit LaneMemory(std::uint32_t rows, std::uint32_t first_lane) {
     space[0].assign(rows, std::vector<std::uint8_t>(SbufBytesOf(rows)));
@@ -187,7 +189,25 @@ inline void Execute(const EngineInstr& i, LaneMemory& m) {
             std::uint32_t value = 0;
             if (op == isa::Op::kAct) {
               value = Fp32Fma(source_0(), i.imm0, i.src1_imm ? isa::Imm1(i) : source_1());
-              if (static_cast<isa::ActFunc>(i.func) == isa::ActFunc::kRelu) value = Fp32Relu(value);
+              const auto how = static_cast<isa::ActSum>(i.sum);
+              if (static_cast<isa::ActFunc>(i.func) == isa::ActFunc::kRelu) {
+                value = Fp32Relu(value);
+              } else if (i.func >= model::kFirstTableFunc) {
+                const bool to_odd =
+                    how == isa::ActSum::kNone && model::RoundsToOdd(dtype_d, round);
+                value = m.functions.Apply(m.functions.Header(i.func), value, to_odd);
+              }
+              if (how != isa::ActSum::kNone) {
+                bool first = true, last = true;
+                for (int k = 0; k <= i.rdims; ++k) {
+                  first = first && n[k] == 0;
+                  last = last && n[k] == i.size[k] - 1u;
+                }
+                if (first) sum = {};
+                sum.Add(value);
+                if (how == isa::ActSum::kTotal && !last) continue;
+                value = sum.Finish();
+              }
             } else if (op == isa::Op::kTensor) {
               const std::uint32_t scalar =
                   i.scalar_ptr ? m.Load(0, lane, i.imm0, Dtype::kFp32) : i.imm0;
@@ -279,7 +299,8 @@ class LaneEngine {
     done_ = accepted_ = 0;
     std::uint64_t elements = 0;
     for (const auto& i : program) {
-      elements += std::uint64_t{i.size[0]} * i.size[1] * i.size[2] * i.size[3];
+      const bool load = i.opcode == static_cast<std::uint8_t>(isa::Op::kLoad);
+      elements += std::uint64_t{i.size[0]} * i.size[1] * i.size[2] * i.size[3] * (load ? i.parts : 1);
     }
     const std::uint64_t start = dut.cycle();
     while (done_ < program.size()) {
@@ -308,6 +329,11 @@ class LaneEngine {
   Clocked<Dut> dut;
   LaneMemory memory;
   std::uint64_t work = 0, stalls = 0, reads = 0, writes = 0;
+  struct Error {
+    int cause;
+    std::uint64_t addr;
+  };
+  std::vector<Error> errors;  // that the engine ended instructions with
   bool one_port_banks = false;  // grants as of SBUF: one access a bank, source 0 first
 
  private:
@@ -405,6 +431,13 @@ class LaneEngine {
 
     Check(!dut->done_o || dut->busy_o, "done_o while an instruction is inside");
     if (dut->done_o) ++done_;
+    if constexpr (requires(Dut& d) { d.err_o; }) {
+      if (dut->err_o) {
+        Check(dut->busy_o && !dut->done_o && !dut->instr_ready_o, "err_o alone, nothing taken beside it");
+        errors.push_back({dut->err_cause_o, dut->err_addr_o});
+        ++done_;
+      }
+    }
     if (dut->instr_valid_i && dut->instr_ready_o) {
       offered_ = false;
       ++accepted_;
