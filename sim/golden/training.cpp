@@ -193,6 +193,7 @@ Gradients Backward(const std::vector<Layer>& net, const Matrix& x,
     }
     dy = std::move(below);
   }
+  g.input = std::move(dy);
   return g;
 }
 

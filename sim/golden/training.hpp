@@ -34,6 +34,7 @@ struct Gradients {
   double loss = 0;
   std::vector<Matrix> weights;
   std::vector<std::vector<double>> bias;
+  Matrix input;  // of the examples
 };
 
 // Mean over the batch, and its gradient for z.

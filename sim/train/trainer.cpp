@@ -71,13 +71,14 @@ class Trainer::Impl {
     examples_crc_ = Crc32(examples_->inputs);
     examples_crc_ = Crc32(std::as_bytes(std::span(examples_->labels)), examples_crc_);
     examples_crc_ = Crc32(std::as_bytes(std::span(examples_->targets)), examples_crc_);
+    examples_crc_ = Crc32(std::as_bytes(std::span(examples_->indices)), examples_crc_);
     DrawOrder();
   }
 
   StepReport Step() {
     if (!examples_) throw TrainError("step: no examples yet (SetExamples)");
     const std::size_t first = position_ * options_.batch;
-    PutBatch(*examples_, std::span(order_).subspan(first, options_.batch), true);
+    PutBatch(*examples_, std::span(order_).subspan(first, options_.batch), true, program_);
     std::vector<std::uint8_t> before;
     if (options_.check_nonfinite) before = TrainedState();
     TurnKnobs();
@@ -118,7 +119,7 @@ class Trainer::Impl {
       const auto here = static_cast<std::uint32_t>(std::min<std::size_t>(options_.eval_batch, count - at));
       auto& program = evaluations_[here];
       if (!program) program = BuildEvaluation(device_.config(), options_, network_, here);
-      PutBatch(stored, std::span(all).subspan(at, here), false);
+      PutBatch(stored, std::span(all).subspan(at, here), false, *program);
       device_.Run(program->program);
       result.loss += here * static_cast<double>(device_.ReadArray<float>(network_.loss.address, 1)[0]);
       result.correct +=
@@ -153,6 +154,7 @@ class Trainer::Impl {
   // ---- parameters
   std::vector<const train::Parameter*> Parameters() const {
     std::vector<const train::Parameter*> all;
+    for (const EmbeddingTable& table : network_.embeddings) all.push_back(&table.table);
     for (const Layer& layer : network_.layers) {
       all.push_back(&layer.weights);
       for (const auto* p : {&layer.bias, &layer.mean, &layer.variance}) {
@@ -193,7 +195,7 @@ class Trainer::Impl {
     device_.WriteArray(p.value.address, Encoded(p.value.dtype, all));
     if (!p.copy) return;
     std::vector<float> kept = Decoded(p.value.dtype, Encoded(p.value.dtype, all));
-    for (float& v : kept) v *= options_.mode.weight_scale;
+    for (float& v : kept) v *= p.copy_scale;
     device_.WriteArray(p.copy->address, Encoded(p.copy->dtype, kept));
   }
 
@@ -311,13 +313,22 @@ class Trainer::Impl {
     std::size_t count = 0, row_bytes = 0;
     std::vector<std::byte> inputs;  // in the compute dtype
     std::vector<float> labels, targets;
+    std::vector<std::uint32_t> indices;
   };
 
   void Check() const {
     const ModelSpec& m = options_.model;
-    if (m.inputs == 0) throw TrainError("model: no inputs");
+    if (m.inputs == 0 && m.embeddings.empty()) throw TrainError("model: no inputs");
+    for (const EmbeddingSpec& e : m.embeddings) {
+      if (e.rows == 0 || e.width == 0 || e.width > isa::kPsumBankWords) {
+        throw TrainError("model: an embedding of " + std::to_string(e.rows) + " x " + std::to_string(e.width) +
+                         ": rows of 1 to " + std::to_string(isa::kPsumBankWords) + " numbers are possible");
+      }
+    }
+    if (!m.embeddings.empty() && !m.layers.empty() && m.layers.front().kind != LayerKind::kDense) {
+      throw TrainError("model: behind embeddings the first layer has to be dense");
+    }
     if (m.layers.empty()) throw TrainError("model: no layers");
-    if (!m.embeddings.empty()) throw TrainError("model: embeddings can't be trained yet");
     for (const LayerSpec& layer : m.layers) {
       if (layer.kind == LayerKind::kConv) throw TrainError("model: convolutions can't be trained yet");
       if (layer.kind == LayerKind::kDense && layer.units == 0) throw TrainError("model: a dense layer without units");
@@ -363,6 +374,18 @@ class Trainer::Impl {
     const std::uint32_t rows = device_.config().rows;
     trained_begin_ = device_.Allocate(0);
     std::uint32_t inputs = options_.model.inputs;
+    for (std::size_t e = 0; e < options_.model.embeddings.size(); ++e) {
+      const EmbeddingSpec& spec = options_.model.embeddings[e];
+      EmbeddingTable table;
+      table.rows = spec.rows;
+      table.width = spec.width;
+      table.column = inputs;
+      table.table = NewParameter("embedding" + std::to_string(e + 1) + ".weights",
+                                 {spec.rows + std::max(options_.batch, options_.eval_batch), spec.width},
+                                 std::size_t{spec.rows} * spec.width, true, true);
+      inputs += spec.width;
+      network_.embeddings.push_back(std::move(table));
+    }
     const std::vector<LayerSpec>& specs = options_.model.layers;
     for (std::size_t l = 0; l < specs.size(); ++l) {
       const LayerSpec& spec = specs[l];
@@ -391,6 +414,7 @@ class Trainer::Impl {
         layer.weights = NewParameter(layer.name + ".weights", {inputs, spec.units},
                                      std::size_t{inputs} * spec.units, true, true);
         layer.weights.decays = true;
+        layer.weights.copy_scale = options_.mode.weight_scale;
       } else {
         layer.weights = vector(".weights", true);
       }
@@ -407,7 +431,10 @@ class Trainer::Impl {
     const std::uint32_t batch = std::max(options_.batch, options_.eval_batch);
     network_.identity = Dram("identity", compute, {rows, rows});
     network_.ones = Dram("ones", compute, {rows, 1});
-    network_.input = Dram("input", compute, {batch, options_.model.inputs});
+    if (options_.model.inputs != 0) network_.input = Dram("input", compute, {batch, options_.model.inputs});
+    for (std::size_t e = 0; e < network_.embeddings.size(); ++e) {
+      network_.slots.push_back(Dram("slots", Dtype::kFp32, {batch}));
+    }
     network_.labels = Dram("labels", Dtype::kFp32, {batch});
     if (options_.model.loss == Loss::kMeanSquare) {
       network_.targets = Dram("targets", Dtype::kFp32, {batch, inputs});
@@ -428,6 +455,11 @@ class Trainer::Impl {
     device_.WriteArray(network_.correct.address, std::vector<float>{0});
     // Uniform, with the variance that keeps activations and gradients of one size.
     SplitMix64 random(options_.seed);
+    for (const EmbeddingTable& table : network_.embeddings) {
+      std::vector<float> values(table.table.count);
+      for (float& v : values) v = (2 * random.Uniform() - 1) * 0.17f;  // deviation 0.1
+      Put(table.table, values);
+    }
     for (const Layer& layer : network_.layers) {
       if (layer.kind != LayerKind::kDense) {
         Put(layer.weights, std::vector<float>(layer.weights.count, 1.0f));
@@ -479,6 +511,17 @@ class Trainer::Impl {
     need(e.inputs.size() == count * e.features, std::to_string(e.inputs.size()) + " numbers are not " +
                                                     std::to_string(count) + " examples of " +
                                                     std::to_string(e.features));
+    const std::vector<EmbeddingSpec>& tables = options_.model.embeddings;
+    need(e.indices.size() == count * tables.size(), std::to_string(e.indices.size()) + " indices for " +
+                                                        std::to_string(count) + " examples and " +
+                                                        std::to_string(tables.size()) + " embeddings");
+    for (std::size_t n = 0; n < e.indices.size(); ++n) {
+      const EmbeddingSpec& table = tables[n % tables.size()];
+      need(e.indices[n] < table.rows, "index " + std::to_string(e.indices[n]) + " of example " +
+                                          std::to_string(n / tables.size()) + ": embedding " +
+                                          std::to_string(n % tables.size() + 1) + " has " +
+                                          std::to_string(table.rows) + " rows");
+    }
     const std::uint32_t outputs = options_.model.layers.back().units;
     if (options_.model.loss == Loss::kMeanSquare) {
       need(e.targets.size() == count * outputs, std::to_string(e.targets.size()) + " targets are not " +
@@ -503,7 +546,31 @@ class Trainer::Impl {
     s.row_bytes = bytes.size() / s.count;
     s.labels.assign(e.labels.begin(), e.labels.end());
     s.targets = e.targets;
+    s.indices = e.indices;
     return s;
+  }
+
+  // Puts the addresses of the batch's rows of embedding tables into the program's copies.
+  void LookUp(const StoredExamples& e, std::span<const std::uint32_t> which, StepProgram& program) {
+    const std::size_t tables = network_.embeddings.size();
+    std::vector<std::vector<std::uint32_t>> of_example(tables), different(tables);
+    for (std::size_t t = 0; t < tables; ++t) {
+      std::map<std::uint32_t, std::uint32_t> slot_of;
+      std::vector<float> slots;
+      for (const std::uint32_t n : which) {
+        const std::uint32_t row = e.indices[n * tables + t];
+        const auto [at, is_new] = slot_of.try_emplace(row, static_cast<std::uint32_t>(different[t].size()));
+        if (is_new) different[t].push_back(row);
+        of_example[t].push_back(row);
+        slots.push_back(static_cast<float>(at->second));
+      }
+      device_.WriteArray(network_.slots[t].address, slots);
+    }
+    for (const StepProgram::RowCopy& copy : program.row_copies) {
+      const auto& rows = copy.different ? different[copy.embedding] : of_example[copy.embedding];
+      // No more different rows: one of those behind the table, which stay zero.
+      program.SetRow(copy, copy.n < rows.size() ? rows[copy.n] : network_.embeddings[copy.embedding].rows + copy.n);
+    }
   }
 
   // A picture moved by up to max_shift pixels each way; zeros come in.
@@ -522,7 +589,9 @@ class Trainer::Impl {
   }
 
   // Rows of the examples into the batch that programs read: data movement alone.
-  void PutBatch(const StoredExamples& e, std::span<const std::uint32_t> which, bool training) {
+  void PutBatch(const StoredExamples& e, std::span<const std::uint32_t> which, bool training,
+                StepProgram& program) {
+    LookUp(e, which, program);
     std::vector<std::byte> rows(which.size() * e.row_bytes);
     for (std::size_t n = 0; n < which.size(); ++n) {
       const std::byte* from = &e.inputs[which[n] * e.row_bytes];
@@ -534,7 +603,7 @@ class Trainer::Impl {
         std::memcpy(&rows[n * e.row_bytes], from, e.row_bytes);
       }
     }
-    device_.Write(network_.input.address, rows);
+    if (network_.input) device_.Write(network_.input->address, rows);
     if (!e.labels.empty()) {
       std::vector<float> labels;
       for (const std::uint32_t n : which) labels.push_back(e.labels[n]);

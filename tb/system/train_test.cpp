@@ -5,7 +5,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -87,6 +89,16 @@ void ReadNet(Job& job, Trainer& trainer) {
   }
 }
 
+// Weights of 4 bits, which fp8 holds: its hidden activations alone are rounded then, to 2^-4 of their size.
+void ShortenWeights(Trainer& trainer) {
+  for (const std::string& name : trainer.ParameterNames()) {
+    if (name.rfind("dense", 0) != 0 || name.find(".weights") == std::string::npos) continue;
+    std::vector<float> values = trainer.Parameter(name);
+    for (float& v : values) v = std::round(std::clamp(v, -0.23f, 0.23f) * 64) / 64;
+    trainer.SetParameter(name, values);
+  }
+}
+
 // The largest gradient, and how far the device's are off it in units of that.
 double WorstError(Device& device, Job job) {
   const std::uint64_t mark = device.Mark();
@@ -101,6 +113,7 @@ double WorstError(Device& device, Job job) {
     for (float& v : values) v = static_cast<float>(random() % 16) / 32 - 0.25f;
     trainer.SetParameter(name, values);
   }
+  if (job.options.mode.name == "fp8-sr") ShortenWeights(trainer);
   ReadNet(job, trainer);
   const golden::Gradients want = golden::Backward(job.net, job.x, job.examples.labels, job.targets);
   const auto report = trainer.Step();
@@ -131,8 +144,8 @@ double WorstError(Device& device, Job job) {
 TEST_CASE("one step's gradients are the golden kernels', with any sizes and batch", "[train]") {
   auto device = tb::MakeDevice(tb::Options("nano"));
   const Loss loss = GENERATE(Loss::kMeanSquare, Loss::kSoftmaxCrossEntropy);
-  const std::string mode = GENERATE("fp32", "mixed", "bf16-sr");
-  const double bound = mode == "fp32" ? 4e-6 : 0.03;
+  const std::string mode = GENERATE("fp32", "mixed", "bf16-sr", "fp8-sr");
+  const double bound = mode == "fp32" ? 4e-6 : mode == "fp8-sr" ? 0.2 : 0.03;
   const auto check = [&](const std::vector<std::uint32_t>& sizes, std::uint32_t batch, unsigned seed) {
     CAPTURE(mode, sizes, batch);
     const double worst =
@@ -176,6 +189,73 @@ TEST_CASE("layer and batch normalisation go forward and back as the golden kerne
   const double worst = WorstError(*device, job);
   CAPTURE(worst);
   REQUIRE(worst <= (mode == "fp32" ? 2e-5 : 0.08));
+}
+
+TEST_CASE("rows of embedding tables are looked up, and their gradients added up where examples share them", "[train]") {
+  auto device = tb::MakeDevice(tb::Options("nano"));
+  const std::string mode = GENERATE("fp32", "mixed", "bf16-sr", "fp8-sr");
+  const std::uint32_t features = GENERATE(0u, 5u);
+  CAPTURE(mode, features);
+  constexpr std::uint32_t kBatch = 19;
+  const std::vector<train::EmbeddingSpec> tables = {{7, 3}, {40, 10}};
+  Job job = MakeJob({features + 13, 12, 4}, kBatch, mode, Loss::kSoftmaxCrossEntropy, Activation::kRelu, 101);
+  job.options.model.inputs = features;
+  job.options.model.embeddings = tables;
+  job.options.optimizer.rate = 64;
+  job.examples.features = features;
+  job.examples.inputs.clear();
+  std::mt19937 random(9);
+  for (std::uint32_t n = 0; n < kBatch; ++n) {
+    for (std::uint32_t f = 0; f < features; ++f) job.examples.inputs.push_back(static_cast<float>(job.x(n, f)));
+    for (const auto& t : tables) job.examples.indices.push_back(random() % t.rows);
+  }
+  Trainer trainer(*device, job.options);
+  trainer.SetExamples(job.examples);
+  // The order of the batch is drawn, so the golden sums don't depend on it.
+  std::vector<golden::Matrix> before;
+  for (std::size_t t = 0; t < tables.size(); ++t) {
+    golden::Matrix m(tables[t].rows, tables[t].width);
+    std::vector<float> values = trainer.Parameter("embedding" + std::to_string(t + 1) + ".weights");
+    for (float& v : values) v = static_cast<float>(random() % 15) / 8 - 0.875f;  // exact in every mode
+    trainer.SetParameter("embedding" + std::to_string(t + 1) + ".weights", values);
+    m.values.assign(values.begin(), values.end());
+    before.push_back(m);
+  }
+  job.options.model.inputs = features + 13;
+  if (mode == "fp8-sr") ShortenWeights(trainer);
+  ReadNet(job, trainer);
+  for (std::uint32_t n = 0; n < kBatch; ++n) {
+    std::size_t column = features;
+    for (std::size_t t = 0; t < tables.size(); ++t) {
+      for (std::uint32_t c = 0; c < tables[t].width; ++c) {
+        job.x(n, column++) = before[t](job.examples.indices[n * 2 + t], c);
+      }
+    }
+  }
+  const golden::Gradients want = golden::Backward(job.net, job.x, job.examples.labels, job.targets);
+  const double bound = mode == "fp32" ? 4e-6 : mode == "fp8-sr" ? 0.2 : 0.04;
+  const auto loss = trainer.Step().loss;
+  REQUIRE(std::fabs(loss - want.loss) < bound * std::max(1.0, want.loss));
+  std::size_t column = features;
+  for (std::size_t t = 0; t < tables.size(); ++t) {
+    golden::Matrix gradient(tables[t].rows, tables[t].width);
+    double most = 0;
+    for (std::uint32_t n = 0; n < kBatch; ++n) {
+      for (std::uint32_t c = 0; c < tables[t].width; ++c) {
+        gradient(job.examples.indices[n * 2 + t], c) += want.input(n, column + c);
+      }
+    }
+    for (const double g : gradient.values) most = std::max(most, std::fabs(g));
+    REQUIRE(most > 0);
+    const std::vector<float> after = trainer.Parameter("embedding" + std::to_string(t + 1) + ".weights");
+    for (std::size_t i = 0; i < after.size(); ++i) {
+      const double change = (before[t].values[i] - static_cast<double>(after[i])) / 64;
+      REQUIRE(std::fabs(change - gradient.values[i]) <= bound * most);
+    }
+    column += tables[t].width;
+  }
+  job.examples.indices[5] = 40;
+  REQUIRE_THROWS_WITH(trainer.SetExamples(job.examples), Catch::Contains("index 40 of example 2: embedding 2 has 40 rows"));
 }
 
 TEST_CASE("batch normalisation evaluates with the running mean and variance", "[train]") {

@@ -55,6 +55,7 @@ TEST_CASE("golden gradients are the slopes of the golden loss", "[train][golden]
     value = was;
     REQUIRE(std::fabs((above - below) / (2 * kStep) - gradient) < 1e-7 * (1 + std::fabs(gradient)));
   };
+  for (std::size_t i = 0; i < x.values.size(); ++i) check(x.values[i], g.input.values[i]);
   for (std::size_t l = 0; l < net.size(); ++l) {
     for (std::size_t i = 0; i < net[l].weights.values.size(); ++i) check(net[l].weights.values[i], g.weights[l].values[i]);
     for (std::size_t i = 0; i < net[l].bias.size(); ++i) check(net[l].bias[i], g.bias[l][i]);

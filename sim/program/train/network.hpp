@@ -24,6 +24,7 @@ struct Parameter {
   std::optional<Tensor> copy;  // what the products read, if not the value itself
   std::size_t count = 0;       // elements that mean something
   bool tiled = false;          // lies as [partition][tile]
+  float copy_scale = 1;        // a power of two
   bool decays = false;
   const Tensor& Read() const { return copy ? *copy : value; }
 };
@@ -39,12 +40,21 @@ struct Layer {
   std::optional<Parameter> mean, variance;  // running ones, of batch normalisation
 };
 
+// A table whose rows are looked up and become columns column .. column + width of the input. Behind its
+// rows lie as many as a batch has examples, which stay zero: a step always moves a batch of rows.
+struct EmbeddingTable {
+  Parameter table;
+  std::uint32_t rows = 0, width = 0, column = 0;
+};
+
 struct Network {
+  std::vector<EmbeddingTable> embeddings;
   std::vector<Layer> layers;
   // Constants and what a step reads and leaves.
   Tensor identity;                // compute dtype [rows][rows]
   Tensor ones;                    // compute dtype [rows][1]
-  Tensor input;                   // compute dtype [batch][inputs]
+  std::optional<Tensor> input;    // compute dtype [batch][plain features]
+  std::vector<Tensor> slots;      // of each embedding, fp32 [batch]: which of the step's rows it is
   Tensor labels;                  // fp32 [batch]
   std::optional<Tensor> targets;  // fp32 [batch][outputs]
   Tensor loss;                    // fp32 [1][1]: mean of the batch

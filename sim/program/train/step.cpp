@@ -128,6 +128,7 @@ class StepBuilder {
     made.dram_written = flow_.DramWritten();
     made.array_columns = columns_;
     made.settings = settings_;
+    made.row_copies = row_copies_;
     made.program = flow_.Take();
     return made;
   }
@@ -147,9 +148,20 @@ class StepBuilder {
     x = {"input", net_.layers.front().inputs, mode_.compute, {}, {}, {}};
     x.b = flow_.Sbuf("input", x.dtype, {rows_, Tiles(batch_), x.features});
     // A copy a tile: the array may start with the first.
-    for (std::uint32_t t = 0; t < Tiles(batch_); ++t) {
+    for (std::uint32_t t = 0; net_.input && t < Tiles(batch_); ++t) {
       const std::uint32_t parts = Part(batch_, t);
-      flow_.Load(Pick(x.b->Slice(0, 0, parts), 1, t), net_.input.Slice(0, t * rows_, parts));
+      flow_.Load(Pick(x.b->Slice(0, 0, parts), 1, t).Slice(1, 0, net_.input->Size(1)),
+                 net_.input->Slice(0, t * rows_, parts));
+    }
+    for (std::uint32_t e = 0; e < net_.embeddings.size(); ++e) {
+      const EmbeddingTable& table = net_.embeddings[e];
+      for (std::uint32_t n = 0; n < batch_; ++n) {
+        const Tensor& rows = table.table.Read();
+        flow_.Load(Pick(x.b->Slice(0, n % rows_, 1), 1, n / rows_).Slice(1, table.column, table.width),
+                   rows.Slice(0, table.rows + n, 1));
+        row_copies_.push_back({flow_.Last(Queue::kDma0), false, false, e, n, rows.address,
+                               std::uint64_t{table.width} * rows.ElementBytes()});
+      }
     }
   }
   void DropF(Value& v) {
@@ -646,7 +658,7 @@ class StepBuilder {
     for (std::size_t l = net_.layers.size(); l-- > 0;) {
       const Layer& layer = net_.layers[l];
       const Layer* const previous = l > 0 ? &net_.layers[l - 1] : nullptr;
-      Value below;
+      Value below, looked_up;
       if (layer.kind != LayerKind::kDense) {
         NormaliseBack(layer, gradient, saved_[l], previous, &values[l], below);
       } else {
@@ -654,8 +666,16 @@ class StepBuilder {
           flow_.Label(layer.name + " gradient transposed");
           F(gradient);
           flow_.Label(layer.name + " input gradient");
-          InputGradient(layer, gradient, *previous, values[l], below);
+          InputGradient(layer, gradient, *previous, values[l], below, 0);
           DropF(values[l]);
+        } else if (!net_.embeddings.empty()) {
+          // Of the input, the part that was looked up.
+          flow_.Label(layer.name + " gradient transposed");
+          F(gradient);
+          flow_.Label(layer.name + " input gradient");
+          Layer plain;
+          plain.name = "input";
+          InputGradient(layer, gradient, plain, values[l], looked_up, net_.embeddings.front().column / rows_);
         }
         flow_.Label(layer.name + " gradient transposed");
         B(gradient);
@@ -665,6 +685,7 @@ class StepBuilder {
           flow_.Label(layer.name + " bias gradient");
           SumOverBatch(layer, *layer.bias, layer.batch_on_partitions ? B(gradient) : F(gradient));
         }
+        if (looked_up.f) LookUpBack(looked_up);
       }
       Drop(gradient);
       Drop(values[l]);
@@ -673,8 +694,9 @@ class StepBuilder {
   }
 
   // below.f = (transposed weights * gradient.f) through the activation that made `input`.
+  // From tile `first` of the inputs on.
   void InputGradient(const Layer& layer, Value& gradient, const Layer& previous, Value& input,
-                     Value& below) {
+                     Value& below, std::uint32_t first_tile) {
     const Tensor& dy = *gradient.f;
     below = {previous.name + " output gradient", layer.inputs, mode_.gradients, {}, {}, {}};
     below.f = flow_.Sbuf(below.name, below.dtype, {rows_, Tiles(layer.inputs), batch_});
@@ -712,9 +734,9 @@ class StepBuilder {
       return wt;
     };
 
-    Tensor next = turn(0), sums;
+    Tensor next = turn(first_tile), sums;
     std::uint32_t in_bank = 0;
-    for (std::uint32_t k = 0; k < stripes; ++k) {
+    for (std::uint32_t k = first_tile; k < stripes; ++k) {
       const Tensor wt = next;
       if (k + 1 < stripes) next = turn(k + 1);
       const std::uint32_t depth = Part(layer.inputs, k);
@@ -734,7 +756,10 @@ class StepBuilder {
                    const auto part = [&](const Tensor& t) {
                      return t.Slice(0, 0, parts).Slice(1, k0 + first, count);
                    };
-                   ThroughActivation(previous, part(*below.f), part(F(input.z.empty() ? input : input.z[0])),
+                   ThroughActivation(previous, part(*below.f),
+                                     previous.activation == Activation::kNone
+                                         ? Tensor{}
+                                         : part(F(input.z.empty() ? input : input.z[0])),
                                      sums.Slice(0, 0, parts).Slice(1, first, count));
                  });
         flow_.Release(sums);
@@ -795,6 +820,60 @@ class StepBuilder {
     CloseUpdate();
   }
 
+  // Gradients of the rows that the batch looked up. Examples with the same row add up: a product with
+  // the matrix that says which of the batch's different rows each example has. Then the update, of
+  // those rows alone.
+  void LookUpBack(Value& gradient) {
+    flow_.Label("embedding gradient");
+    const Tensor& dx = B(gradient);
+    for (std::uint32_t e = 0; e < net_.embeddings.size(); ++e) {
+      const EmbeddingTable& table = net_.embeddings[e];
+      flow_.Label(table.table.name + " gradient");
+      const std::uint32_t tiles = Tiles(batch_), width = table.width;
+      const Tensor slot = flow_.Sbuf("slots", Dtype::kFp32, {rows_, tiles});
+      const Tensor which = flow_.Sbuf("which row", mode_.compute, {rows_, tiles, batch_});
+      ForTiles(batch_, rows_, kBank, [&](std::uint32_t n0, std::uint32_t count, std::uint32_t parts) {
+        flow_.Load(slot.Slice(0, 0, parts).Slice(1, n0, count),
+                   net_.slots[e].Slice(0, n0 * rows_, count * parts).Split(0, parts).Transpose(0, 1));
+      });
+      for (std::uint32_t n = 0; n < tiles; ++n) {
+        const std::uint32_t parts = Part(batch_, n);
+        flow_.Elementwise(VecFunc::kEq, Pick(which.Slice(0, 0, parts), 1, n), Generated::Iota(0, {1}),
+                          slot.Slice(0, 0, parts).Slice(1, n, 1));
+      }
+      const std::uint32_t per_bank = std::min(tiles, kBank / width);
+      OpenUpdate(per_bank * width, table.table);
+      ForTiles(batch_, rows_, per_bank, [&](std::uint32_t u0, std::uint32_t count, std::uint32_t parts) {
+        const Tensor sums = flow_.Psum(table.table.name + " gradient", parts, count * width).Split(1, width);
+        for (std::uint32_t u = 0; u < count; ++u) {
+          for (std::uint32_t n = 0; n < tiles; ++n) {
+            const std::uint32_t height = Part(batch_, n);
+            Product(Pick(sums, 1, u), Pick(which.Slice(0, 0, height), 1, n).Slice(1, (u0 + u) * rows_, parts),
+                    Pick(dx.Slice(0, 0, height), 1, n).Slice(1, table.column, width), n > 0);
+          }
+        }
+        // A row each, between its place in the table and its partition.
+        const auto each_row = [&](const Tensor& dram, const Tensor& chip, bool to_dram) {
+          for (std::uint32_t u = 0; u < count * parts; ++u) {
+            const std::uint32_t n = u0 * rows_ + u;
+            const Tensor row = dram.Slice(0, table.rows + n, 1);
+            const Tensor here = Pick(chip.Slice(0, u % parts, 1), 1, u / parts);
+            const Queue ring = to_dram ? Queue::kDma1 : Queue::kDma0;
+            flow_.Copy(ring, to_dram ? row : here, to_dram ? here : row);
+            row_copies_.push_back({flow_.Last(ring), to_dram, true, e, n, dram.address,
+                                   std::uint64_t{width} * dram.ElementBytes()});
+          }
+        };
+        UpdateBy(table.table, sums, [&](const Tensor& to, const Tensor& dram) { each_row(dram, to, false); },
+                 [&](const Tensor& dram, const Tensor& from) { each_row(dram, from, true); });
+      });
+      CloseUpdate();
+      flow_.Free(which);
+      flow_.Free(slot);
+    }
+    Drop(gradient);
+  }
+
   // The gradient of something that is added to every example is the sum over the batch. Lies as the
   // parameter does: [1][units], made by a product with ones, or [partition][tile], by adding up.
   void SumOverBatch(const Layer& layer, const Parameter& parameter, const Tensor& gradient) {
@@ -845,16 +924,23 @@ class StepBuilder {
   // view(t): the part of a DRAM tensor that goes with `gradient`, in the same shape.
   template <typename View>
   void Update(const Parameter& parameter, View&& view, const Tensor& gradient) {
+    UpdateBy(parameter, gradient, [&](const Tensor& to, const Tensor& dram) { flow_.Load(to, view(dram)); },
+             [&](const Tensor& dram, const Tensor& from) { flow_.Store(view(dram), from); });
+  }
+
+  // load(slot, DRAM tensor) and store(DRAM tensor, slot) move the part that goes with `gradient`.
+  template <typename Load, typename Store>
+  void UpdateBy(const Parameter& parameter, const Tensor& gradient, Load&& load, Store&& store) {
     const OptimizerSpec& opt = options_.optimizer;
     const Narrowing weight_narrow = Rounding(mode_.weight_round, mode_.weights);
     const Narrowing state_narrow = Rounding(mode_.weight_round, mode_.state);
     const std::vector<std::uint32_t> shape = gradient.Shape();
     const Tensor w = updated_->Next(shape);
-    flow_.Load(w, view(parameter.value));
+    load(w, parameter.value);
     std::vector<Tensor> state;
     for (std::size_t n = 0; n < parameter.state.size(); ++n) {
       state.push_back(states_[n].Next(shape));
-      flow_.Load(state[n], view(parameter.state[n]));
+      load(state[n], parameter.state[n]);
     }
     const auto set = [&](Flow::Place place, Knob knob) { settings_.push_back({place, knob}); };
     if (opt.kind == OptimizerSpec::Kind::kSgd) {
@@ -891,17 +977,17 @@ class StepBuilder {
         set(flow_.MulAdd(w, u, -1.0f, w, weight_narrow), Knob::kMinusRate);
       }
     }
-    for (std::size_t n = 0; n < state.size(); ++n) flow_.Store(view(parameter.state[n]), state[n]);
-    flow_.Store(view(parameter.value), w);
+    for (std::size_t n = 0; n < state.size(); ++n) store(parameter.state[n], state[n]);
+    store(parameter.value, w);
     if (parameter.copy) {
       const Tensor copy = copies_->Next(shape);
       const Narrowing narrow = Rounding(isa::Round::kRne, mode_.compute);
-      if (mode_.weight_scale == 1) {
+      if (parameter.copy_scale == 1) {
         flow_.Move(copy, w, narrow);
       } else {
-        flow_.Act(ActFunc::kIdentity, copy, w, mode_.weight_scale, -0.0f, narrow);
+        flow_.Act(ActFunc::kIdentity, copy, w, parameter.copy_scale, -0.0f, narrow);
       }
-      flow_.Store(view(*parameter.copy), copy);
+      store(*parameter.copy, copy);
     }
   }
 
@@ -924,6 +1010,7 @@ class StepBuilder {
   std::vector<Ring> states_;
   std::vector<Saved> saved_;
   std::vector<StepProgram::Setting> settings_;
+  std::vector<StepProgram::RowCopy> row_copies_;
   std::uint64_t columns_ = 0;
 };
 
@@ -959,6 +1046,13 @@ void StepProgram::Set(Knob knob, float value) {
     i.imm0 = std::bit_cast<std::uint32_t>(value);
     encoded = isa::Encode(i);
   }
+}
+
+void StepProgram::SetRow(const RowCopy& copy, std::uint32_t row) {
+  isa::Encoded& encoded = program[copy.place.queue][copy.place.index];
+  isa::DmaInstr i = isa::DecodeDmaInstr(encoded);
+  (copy.to_dram ? i.dst_addr : i.src_addr) = copy.base + row * copy.row_bytes;
+  encoded = isa::Encode(i);
 }
 
 StepProgram BuildTrainStep(const isa::Config& config, const TrainerOptions& options,
