@@ -723,6 +723,9 @@ DramTraffic Trainer::traffic() const {
   return {impl_->program_.dram_read, impl_->program_.dram_written,
           impl_->program_.program.size() * isa::kInstrBytes};
 }
+const std::vector<std::string>& Trainer::StepLabels(isa::Queue queue) const {
+  return impl_->program_.labels[static_cast<std::size_t>(queue)];
+}
 std::uint64_t Trainer::useful_columns() const { return impl_->program_.array_columns; }
 const Program& Trainer::step_program() const { return impl_->program_.program; }
 

@@ -171,6 +171,8 @@ class Trainer {
   DramTraffic traffic() const;            // of a step
   std::uint64_t useful_columns() const;   // moving columns of a step's products, transposes not counted
   const Program& step_program() const;    // as last run or built
+  // What its instructions belong to, by queue and index: "dense1 forward".
+  const std::vector<std::string>& StepLabels(isa::Queue queue) const;
 
   // Parameters by name ("dense1.weights" [inputs][units], "dense1.bias" [units], ...) as numbers.
   std::vector<std::string> ParameterNames() const;

@@ -924,8 +924,11 @@ class StepBuilder {
   // view(t): the part of a DRAM tensor that goes with `gradient`, in the same shape.
   template <typename View>
   void Update(const Parameter& parameter, View&& view, const Tensor& gradient) {
-    UpdateBy(parameter, gradient, [&](const Tensor& to, const Tensor& dram) { flow_.Load(to, view(dram)); },
-             [&](const Tensor& dram, const Tensor& from) { flow_.Store(view(dram), from); });
+    // In the order of DRAM, where a tile's rows touch: [tile][partition][...].
+    const auto turned = [](const Tensor& t) { return t.dims.size() == 3 ? t.Transpose(0, 1) : t; };
+    UpdateBy(parameter, gradient,
+             [&](const Tensor& to, const Tensor& dram) { flow_.Load(turned(to), turned(view(dram))); },
+             [&](const Tensor& dram, const Tensor& from) { flow_.Store(turned(view(dram)), turned(from)); });
   }
 
   // load(slot, DRAM tensor) and store(DRAM tensor, slot) move the part that goes with `gradient`.
