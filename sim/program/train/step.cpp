@@ -47,8 +47,11 @@ class Ring {
  public:
   Ring(Flow& flow, const std::string& name, Dtype dtype, std::uint32_t elements, std::uint32_t slots)
       : rows_(flow.rows()) {
-    for (std::uint32_t s = 0; s < slots; ++s) {
-      slots_.push_back(flow.Sbuf(name, dtype, {rows_, elements}));
+    try {
+      for (std::uint32_t s = 0; s < slots; ++s) slots_.push_back(flow.Sbuf(name, dtype, {rows_, elements}));
+    } catch (const ProgramError&) {
+      Free(flow);
+      throw;
     }
   }
   // The next slot as a tensor of this shape.
@@ -899,15 +902,28 @@ class StepBuilder {
   }
 
   // ---- update
+  // Slots in SBUF for what an update moves; fewer, and so less overlap, where memory is short.
   void OpenUpdate(std::uint32_t elements, const Parameter& parameter) {
-    constexpr std::uint32_t kSlots = 4;
-    updated_.emplace(flow_, "weights being updated", mode_.weights, elements, kSlots);
-    for (std::size_t n = 0; n < parameter.state.size(); ++n) {
-      states_.emplace_back(flow_, "optimiser state", mode_.state, elements, kSlots);
+    for (std::uint32_t slots = 4;; --slots) {
+      try {
+        TakeSlots(elements, parameter, slots);
+        return;
+      } catch (const ProgramError&) {
+        CloseUpdate();
+        if (slots == 1) throw;
+      }
     }
-    if (parameter.copy) copies_.emplace(flow_, "copy of weights", mode_.compute, elements, 2);
+  }
+  void TakeSlots(std::uint32_t elements, const Parameter& parameter, std::uint32_t slots) {
+    updated_.emplace(flow_, "weights being updated", mode_.weights, elements, slots);
+    for (std::size_t n = 0; n < parameter.state.size(); ++n) {
+      states_.emplace_back(flow_, "optimiser state", mode_.state, elements, slots);
+    }
+    const std::uint32_t fewer = std::min(slots, 2u);
+    if (parameter.copy) copies_.emplace(flow_, "copy of weights", mode_.compute, elements, fewer);
+    // An update of Adam has two of them at a time.
     const bool adam = options_.optimizer.kind != OptimizerSpec::Kind::kSgd;
-    if (adam || Decays(parameter)) temporary_.emplace(flow_, "update", Dtype::kFp32, elements, 3);
+    if (adam || Decays(parameter)) temporary_.emplace(flow_, "update", Dtype::kFp32, elements, fewer + 1);
   }
   void CloseUpdate() {
     for (Ring& ring : states_) ring.Free(flow_);
