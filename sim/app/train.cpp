@@ -241,7 +241,9 @@ int main(int argc, char** argv) {
     return dither::Run(o);
   } catch (const dither::train::NonfiniteLoss& e) {
     std::fflush(stdout);
-    fmt::print(stderr, "\ntrain: {}\ntrain: stopped; {} is the last good checkpoint\n", e.what(), o.checkpoint);
+    fmt::print(stderr, "\ntrain: {}\ntrain: stopped; {}\n", e.what(),
+               std::filesystem::exists(o.checkpoint) ? o.checkpoint + " is as it was written last"
+                                                     : "no checkpoint had been written yet");
     return 2;
   } catch (const std::exception& e) {
     std::fflush(stdout);
