@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <functional>
 
 namespace dither::train {
 namespace {
@@ -814,7 +815,7 @@ class StepBuilder {
                     Pick(dy.Slice(0, 0, height), 1, n).Slice(1, m0, columns), n > 0);
           }
         }
-        const auto view = [&](const Tensor& t) {
+        const auto view = [=, this](const Tensor& t) {
           return t.Slice(0, k0 * rows_, count * parts).Slice(1, m0, columns).Split(0, parts).Transpose(0, 1);
         };
         Update(layer.weights, view, sums);
@@ -856,7 +857,7 @@ class StepBuilder {
           }
         }
         // A row each, between its place in the table and its partition.
-        const auto each_row = [&](const Tensor& dram, const Tensor& chip, bool to_dram) {
+        const auto each_row = [=, this, &table](const Tensor& dram, const Tensor& chip, bool to_dram) {
           for (std::uint32_t u = 0; u < count * parts; ++u) {
             const std::uint32_t n = u0 * rows_ + u;
             const Tensor row = dram.Slice(0, table.rows + n, 1);
@@ -868,7 +869,7 @@ class StepBuilder {
           }
         };
         UpdateBy(table.table, sums, [&](const Tensor& to, const Tensor& dram) { each_row(dram, to, false); },
-                 [&](const Tensor& dram, const Tensor& from) { each_row(dram, from, true); });
+                 [=](const Tensor& dram, const Tensor& from) { each_row(dram, from, true); });
       });
       CloseUpdate();
       flow_.Free(which);
@@ -892,7 +893,7 @@ class StepBuilder {
       OpenUpdate(Tiles(layer.units), parameter);
       const Tensor sums = flow_.Sbuf(parameter.name + " gradient", Dtype::kFp32, {rows_, Tiles(layer.units)});
       ForTiles(layer.units, rows_, kBank, [&](std::uint32_t first, std::uint32_t count, std::uint32_t parts) {
-        const auto view = [&](const Tensor& t) { return t.Slice(0, 0, parts).Slice(1, first, count); };
+        const auto view = [=](const Tensor& t) { return t.Slice(0, 0, parts).Slice(1, first, count); };
         flow_.Reduce(RedFunc::kSum, view(sums), view(gradient));
         Update(parameter, view, view(sums));
       });
@@ -915,17 +916,18 @@ class StepBuilder {
     }
   }
   void TakeSlots(std::uint32_t elements, const Parameter& parameter, std::uint32_t slots) {
+    slots_ = slots;
     updated_.emplace(flow_, "weights being updated", mode_.weights, elements, slots);
     for (std::size_t n = 0; n < parameter.state.size(); ++n) {
       states_.emplace_back(flow_, "optimiser state", mode_.state, elements, slots);
     }
     const std::uint32_t fewer = std::min(slots, 2u);
     if (parameter.copy) copies_.emplace(flow_, "copy of weights", mode_.compute, elements, fewer);
-    // An update of Adam has two of them at a time.
     const bool adam = options_.optimizer.kind != OptimizerSpec::Kind::kSgd;
-    if (adam || Decays(parameter)) temporary_.emplace(flow_, "update", Dtype::kFp32, elements, fewer + 1);
+    if (adam || Decays(parameter)) temporary_.emplace(flow_, "update", Dtype::kFp32, elements, std::min(slots, 3u));
   }
   void CloseUpdate() {
+    FinishUpdate();
     for (Ring& ring : states_) ring.Free(flow_);
     states_.clear();
     for (std::optional<Ring>* ring : {&updated_, &copies_, &temporary_}) {
@@ -939,17 +941,17 @@ class StepBuilder {
 
   // view(t): the part of a DRAM tensor that goes with `gradient`, in the same shape.
   template <typename View>
-  void Update(const Parameter& parameter, View&& view, const Tensor& gradient) {
+  void Update(const Parameter& parameter, View view, const Tensor& gradient) {
     // In the order of DRAM, where a tile's rows touch: [tile][partition][...].
     const auto turned = [](const Tensor& t) { return t.dims.size() == 3 ? t.Transpose(0, 1) : t; };
     UpdateBy(parameter, gradient,
              [&](const Tensor& to, const Tensor& dram) { flow_.Load(turned(to), turned(view(dram))); },
-             [&](const Tensor& dram, const Tensor& from) { flow_.Store(turned(view(dram)), turned(from)); });
+             [=, this](const Tensor& dram, const Tensor& from) { flow_.Store(turned(view(dram)), turned(from)); });
   }
 
   // load(slot, DRAM tensor) and store(DRAM tensor, slot) move the part that goes with `gradient`.
   template <typename Load, typename Store>
-  void UpdateBy(const Parameter& parameter, const Tensor& gradient, Load&& load, Store&& store) {
+  void UpdateBy(const Parameter& parameter, const Tensor& gradient, Load&& load, Store store) {
     const OptimizerSpec& opt = options_.optimizer;
     const Narrowing weight_narrow = Rounding(mode_.weight_round, mode_.weights);
     const Narrowing state_narrow = Rounding(mode_.weight_round, mode_.state);
@@ -961,44 +963,47 @@ class StepBuilder {
       state.push_back(states_[n].Next(shape));
       load(state[n], parameter.state[n]);
     }
-    const auto set = [&](Flow::Place place, Knob knob) { settings_.push_back({place, knob}); };
-    if (opt.kind == OptimizerSpec::Kind::kSgd) {
+    const auto set = [this](Flow::Place place, Knob knob) { settings_.push_back({place, knob}); };
+    std::optional<Tensor> u;
+    if (temporary_) u = temporary_->Next(shape);
+    const bool adam = opt.kind != OptimizerSpec::Kind::kSgd;
+    if (!adam) {
       Tensor step = gradient;
       if (!state.empty()) {  // m = momentum * m + g
         flow_.MulAdd(state[0], state[0], opt.momentum, gradient, state_narrow);
         step = state[0];
       }
       if (Decays(parameter)) {
-        const Tensor u = temporary_->Next(shape);
-        flow_.Act(ActFunc::kIdentity, u, step, -1.0f);
+        flow_.Act(ActFunc::kIdentity, *u, step, -1.0f);
         set(flow_.Last(Queue::kScalar), Knob::kMinusRate);
-        set(flow_.MulAdd(w, w, 1.0f, u, weight_narrow), Knob::kKeep);
+        set(flow_.MulAdd(w, w, 1.0f, *u, weight_narrow), Knob::kKeep);
       } else {
         set(flow_.MulAdd(w, step, -1.0f, w, weight_narrow), Knob::kMinusRate);
       }
     } else {
       // Moments without their factors 1 - beta, which stand in the two numbers that change with the step:
       // m = beta1 m + g, v = beta2 v + g^2, w += minus_rate * m / (sqrt(variance * v) + epsilon).
-      const Tensor square = temporary_->Next(shape);
       flow_.MulAdd(state[0], state[0], opt.beta1, gradient, state_narrow);
-      flow_.Elementwise(VecFunc::kMul, square, gradient, gradient);
-      flow_.MulAdd(state[1], state[1], opt.beta2, square, state_narrow);
-      const Tensor u = temporary_->Next(shape);
-      flow_.Act(ActFunc::kSqrt, u, state[1], 1.0f);
+      flow_.Elementwise(VecFunc::kMul, *u, gradient, gradient);
+      flow_.MulAdd(state[1], state[1], opt.beta2, *u, state_narrow);
+      flow_.Act(ActFunc::kSqrt, *u, state[1], 1.0f);
       set(flow_.Last(Queue::kScalar), Knob::kVariance);
-      flow_.Act(ActFunc::kReciprocal, u, u, 1.0f, opt.epsilon * mode_.loss_scale);
-      if (Decays(parameter)) {
-        flow_.TwoSteps(u, state[0], {VecFunc::kMul, -1.0f}, {VecFunc::kMul, u});
-        set(flow_.Last(Queue::kVector), Knob::kMinusRate);
-        set(flow_.MulAdd(w, w, 1.0f, u, weight_narrow), Knob::kKeep);
-      } else {
-        flow_.Elementwise(VecFunc::kMul, u, state[0], u);
-        set(flow_.MulAdd(w, u, -1.0f, w, weight_narrow), Knob::kMinusRate);
-      }
+      flow_.Act(ActFunc::kReciprocal, *u, *u, 1.0f, opt.epsilon * mode_.loss_scale);
     }
-    for (std::size_t n = 0; n < state.size(); ++n) store(parameter.state[n], state[n]);
-    store(parameter.value, w);
-    if (parameter.copy) {
+    // What waits for the other engine comes behind the beginning of the next update.
+    FinishUpdate();
+    finish_ = [=, this, &parameter] {
+      if (adam && Decays(parameter)) {
+        flow_.TwoSteps(*u, state[0], {VecFunc::kMul, -1.0f}, {VecFunc::kMul, *u});
+        set(flow_.Last(Queue::kVector), Knob::kMinusRate);
+        set(flow_.MulAdd(w, w, 1.0f, *u, weight_narrow), Knob::kKeep);
+      } else if (adam) {
+        flow_.Elementwise(VecFunc::kMul, *u, state[0], *u);
+        set(flow_.MulAdd(w, *u, -1.0f, w, weight_narrow), Knob::kMinusRate);
+      }
+      for (std::size_t n = 0; n < state.size(); ++n) store(parameter.state[n], state[n]);
+      store(parameter.value, w);
+      if (!parameter.copy) return;
       const Tensor copy = copies_->Next(shape);
       const Narrowing narrow = Rounding(isa::Round::kRne, mode_.compute);
       if (parameter.copy_scale == 1) {
@@ -1007,7 +1012,12 @@ class StepBuilder {
         flow_.Act(ActFunc::kIdentity, copy, w, parameter.copy_scale, -0.0f, narrow);
       }
       store(*parameter.copy, copy);
-    }
+    };
+    if (slots_ == 1) FinishUpdate();
+  }
+  void FinishUpdate() {
+    if (finish_) finish_();
+    finish_ = {};
   }
 
   // A product that counts as work of the network.
@@ -1027,6 +1037,8 @@ class StepBuilder {
   std::uint32_t stripe_columns_ = 0;
   std::optional<Ring> weights_, updated_, copies_, temporary_;
   std::vector<Ring> states_;
+  std::function<void()> finish_;
+  std::uint32_t slots_ = 0;
   std::vector<Saved> saved_;
   std::vector<StepProgram::Setting> settings_;
   std::vector<StepProgram::RowCopy> row_copies_;
