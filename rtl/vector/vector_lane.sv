@@ -79,32 +79,39 @@ module vector_lane #(
     Flip = {x[31] ^ flip, x[30:0]};
   endfunction
 
-  // What stage 3 works on. Written when there is something to work on, so nothing moves otherwise.
-  logic [31:0] a2, along, scalar, y2, c2;
+  // The one place that takes a random word, for source 0 or to narrow with: else it is not made.
+  logic        draw;
+  logic [23:0] random;
+  assign draw = valid_i[2] && ctrl_i.source == dither_pkg::SourceRandom;
   always_comb begin
-    a2     = '0;
-    along  = '0;
-    scalar = '0;
-    y2     = '0;
-    c2     = '0;
-    if (valid_i[2]) begin
-      if (ctrl_i.stats && kind_2_i != stream_pkg::KindElement) begin
-        a2 = kind_2_i == stream_pkg::KindSquares ? acc_squares : acc;
-      end else begin
-        a2 = ctrl_i.index ? keep_q
-           : fp_pkg::Widen(ctrl_i.dtype_0, Source(ctrl_i.source, raw_0_i, iota_i, start_q, random_i));
-      end
-      scalar = ctrl_i.scalars ? scalar_q : ctrl_i.imm_0;
-      along  = ctrl_i.read_1 ? fp_pkg::Widen(ctrl_i.dtype_1, raw_1_i)
-             : ctrl_i.two ? ctrl_i.imm_1 : scalar;
-      if (!ctrl_i.stats) y2 = ctrl_i.two ? scalar : along;
-      else if (kind_2_i != stream_pkg::KindElement) y2 = ctrl_i.imm_0;
-      else y2 = first_2_i ? a2 : keep_q;  // the first element is the pivot
-      c2 = ctrl_i.fused ? along
-         : ctrl_i.stats && kind_2_i == stream_pkg::KindMean ? keep_q
-         : Flip(ctrl_i.stats, y2);
+    random = '0;
+    if (draw || (ctrl_i.round == dither_pkg::RoundSr && (ctrl_i.deep ? valid_i[9] : valid_i[6]))) begin
+      random = random_i;
     end
   end
+
+  // What stage 3 works on: {a, b, addend, source 1 for step 1}. elem is source 0 as it was picked, acc
+  // what ends a group of statistics is made of; the group's first element is its pivot.
+  function automatic logic [127:0] Operands(
+    input vector_pkg::ctrl_t ctrl, input logic [1:0] kind, input logic first, input logic [31:0] elem,
+    input logic [31:0] raw_1, input logic [31:0] word, input logic [31:0] keep, input logic [31:0] sum
+  );
+    logic [31:0] a, y, c, along, scalar;
+    logic        element, unused_ctrl;
+    unused_ctrl = ^ctrl;
+    element = !ctrl.stats || kind == stream_pkg::KindElement;
+    scalar  = ctrl.scalars ? word : ctrl.imm_0;
+    along   = ctrl.read_1 ? fp_pkg::Widen(ctrl.dtype_1, raw_1) : ctrl.two ? ctrl.imm_1 : scalar;
+    a       = !element ? sum : ctrl.index ? keep : fp_pkg::Widen(ctrl.dtype_0, elem);
+    if (!ctrl.stats) y = ctrl.two ? scalar : along;
+    else if (!element) y = ctrl.imm_0;
+    else y = first ? a : keep;
+    c = ctrl.fused ? along
+      : ctrl.stats && kind == stream_pkg::KindMean ? keep
+      : Flip(ctrl.stats, y);
+    Operands = {Flip(ctrl.step_0.neg_a, a), y, ctrl.step_0.fma ? Flip(ctrl.step_0.neg_c, c) : 32'd0,
+                ctrl.deep && ctrl.read_1 ? along : 32'd0};
+  endfunction
 
   always_ff @(posedge clk_i) begin
     if (prepare_i) begin
@@ -115,11 +122,11 @@ module vector_lane #(
     end
     if (en_i) begin
       if (valid_i[2]) begin
-        a3_q <= Flip(ctrl_i.step_0.neg_a, a2);
-        y3_q <= y2;
-        if (ctrl_i.step_0.fma) c3_q <= Flip(ctrl_i.step_0.neg_c, c2);
-        if (ctrl_i.deep && ctrl_i.read_1) b3_q <= along;
-        if (ctrl_i.stats && first_2_i) keep_q <= a2;
+        {a3_q, y3_q, c3_q, b3_q} <= Operands(
+            ctrl_i, kind_2_i, first_2_i,
+            Source(ctrl_i.source, raw_0_i, iota_i, start_q, random), raw_1_i, scalar_q, keep_q,
+            kind_2_i == stream_pkg::KindSquares ? acc_squares : acc);
+        if (ctrl_i.stats && first_2_i) keep_q <= fp_pkg::Widen(ctrl_i.dtype_0, raw_0_i);
       end
       if (valid_i[3] && !ctrl_i.step_0.fma) begin
         alt4_q <= ctrl_i.transpose ? turned_i : ctrl_i.bus && !ctrl_i.index ? bus_i
@@ -143,25 +150,25 @@ module vector_lane #(
     .res_o(fma_0)
   );
   // Statistics add up what step 0 has made.
-  logic        acc_en, acc_first;
+  logic        acc_valid, acc_first;
   logic [31:0] acc_x;
   always_comb begin
-    acc_en    = 1'b0;
+    acc_valid = 1'b0;
     acc_first = 1'b0;
     acc_x     = '0;
     if (ctrl_i.stats && valid_i[6]) begin
-      acc_en    = en_i && kind_6_i == stream_pkg::KindElement;
+      acc_valid = kind_6_i == stream_pkg::KindElement;
       acc_first = first_6_i;
       acc_x     = fma_0;
     end else if (ctrl_i.reduce && valid_i[4]) begin
-      acc_en    = en_i && !ctrl_i.argmax;
+      acc_valid = !ctrl_i.argmax;
       acc_first = first_4_i;
       acc_x     = alt4_q;
     end
   end
   sum_acc u_acc (
     .clk_i,
-    .en_i   (acc_en),
+    .en_i   (en_i && acc_valid),
     .first_i(acc_first),
     .op_i   (ctrl_i.acc_op),
     .x_i    (acc_x),
@@ -250,9 +257,8 @@ module vector_lane #(
     .round_i  (ctrl_i.round),
     .sat_i    (ctrl_i.sat),
     .bits_o   (result_o),
-    .random_i,
+    .random_i (random),
     .advance_o(narrow_advance)
   );
-  assign advance_o = narrow_advance
-                  || (en_i && valid_i[2] && ctrl_i.source == dither_pkg::SourceRandom);
+  assign advance_o = narrow_advance || (en_i && draw);
 endmodule
