@@ -58,20 +58,24 @@ module lane_transpose #(
     if (on_i && valid_2_i) rotated = Rotate(second_2_i ? banks : raw_i, shift);
   end
 
-  for (genvar b = 0; b < Rows; b++) begin : gen_bank
-    logic [LaneW-1:0] word;
-    assign word = LaneW'(b) - part_0_q - column_q;
-    sram_1r1w #(.Depth(Rows), .Lanes(1), .Width(32)) u_bank (
-      .clk_i,
-      .re_i   (on_i && en_i && valid_1_i && second_1_i),
-      .raddr_i(word),
-      .rdata_o(banks[32*b +: 32]),
-      .we_i   (on_i && en_i && valid_2_i && !second_2_i),
-      .waddr_i(column_2_q),
-      .lanes_i(1'b1),
-      .wdata_i(rotated[32*b +: 32])
-    );
+  logic [Rows*LaneW-1:0] words;
+  logic                  re;
+  assign re = on_i && en_i && valid_1_i && second_1_i;
+  always_comb begin
+    words = '0;
+    if (re) begin
+      for (int unsigned b = 0; b < Rows; b++) words[LaneW*b +: LaneW] = LaneW'(b) - part_0_q - column_q;
+    end
   end
+  sram_banks #(.Depth(Rows), .Lanes(Rows), .Width(32)) u_banks (
+    .clk_i,
+    .re_i   (re),
+    .raddr_i(words),
+    .rdata_o(banks),
+    .we_i   (on_i && en_i && valid_2_i && !second_2_i),
+    .waddr_i(column_2_q),
+    .wdata_i(rotated)
+  );
   always_ff @(posedge clk_i) begin
     if (on_i && en_i && valid_2_i && second_2_i) turned_q <= rotated;
   end

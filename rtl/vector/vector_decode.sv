@@ -59,7 +59,7 @@ module vector_decode #(
     ctrl_o.imm_0   = i.imm0;
     ctrl_o.imm_1   = {i.str_1[1], i.str_1[0]};
     ctrl_o.reduce  = i.opcode == dither_pkg::OpReduce || scan;
-    ctrl_o.acc_op  = i.func[1:0];  // RedFunc's codes are sum_acc's
+    ctrl_o.acc_op  = i.func[1:0];  // RedFunc's codes are sum_acc's; 0 for stats
     ctrl_o.stats   = stats_o;
     ctrl_o.argmax  = i.opcode == dither_pkg::OpReduce && i.func == dither_pkg::RedFuncArgMax;
     ctrl_o.bus     = shuffle && i.func != dither_pkg::ShuffleFuncTranspose;
@@ -81,8 +81,8 @@ module vector_decode #(
       ctrl_o.step_0.neg_a  = i.func_1 == dither_pkg::VecFuncSub && i.rev_1;
       ctrl_o.step_0.neg_c  = i.func_1 == dither_pkg::VecFuncSub && !i.rev_1;
     end
-    if (stats_o) begin  // element - pivot, squared
-      ctrl_o.step_0 = StepOf(dither_pkg::VecFuncSub, 1'b0);
+    if (stats_o) begin  // element - pivot (the lane has its sign changed), squared
+      ctrl_o.step_0 = StepOf(dither_pkg::VecFuncAdd, 1'b0);
       ctrl_o.step_1 = StepOf(dither_pkg::VecFuncMul, 1'b0);
     end
     // Bits go through as fp32, which nothing on the way touches.

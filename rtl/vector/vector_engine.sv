@@ -193,6 +193,23 @@ module vector_engine #(
   );
 
   // ---- what all lanes share ----
+  // The elements that end a group of statistics take sums apart with the steps' multipliers.
+  logic [1:0] fma_op_3, fma_op_6;
+  logic       neg_6;
+  always_comb begin
+    fma_op_3 = ctrl_q.step_0.fma_op;
+    fma_op_6 = ctrl_q.step_1.fma_op;
+    neg_6    = ctrl_q.step_1.neg_a;
+    if (ctrl_q.stats) begin
+      if (kind[4 +: 2] == stream_pkg::KindMean) fma_op_3 = 2'd0;
+      else if (kind[4 +: 2] != stream_pkg::KindElement) fma_op_3 = 2'd1;
+      if (kind[10 +: 2] == stream_pkg::KindVariance) begin
+        fma_op_6 = 2'd0;
+        neg_6    = 1'b1;
+      end
+    end
+  end
+
   // Number of the element in its group, for argmax.
   logic [23:0] index_q, index_4;
   assign index_4 = first[4] ? '0 : index_q;
@@ -221,6 +238,9 @@ module vector_engine #(
   end
   logic iota_add;
   assign iota_add = part_bit_q[LaneW-1:0] != '0;
+
+  logic prepare;
+  assign prepare = scalars_arrive || (accept && iota) || iota_add || bus_valid;
 
   // The half of the SBUF word that holds the partitions' words.
   logic scalar_high_q;
@@ -270,14 +290,16 @@ module vector_engine #(
       .lane_i     (7'(l)),
       .en_i       (en),
       .valid_i    (lanes[l] ? valid[9:2] : 8'd0),
-      .first_3_i  (first[3]),
+      .first_2_i  (first[2]),
       .first_4_i  (first[4]),
       .first_6_i  (first[6]),
       .first_9_i  (first[9]),
       .kind_2_i   (kind[2 +: 2]),
-      .kind_3_i   (kind[4 +: 2]),
       .kind_6_i   (kind[10 +: 2]),
       .kind_9_i   (kind[16 +: 2]),
+      .fma_op_3_i (fma_op_3),
+      .fma_op_6_i (fma_op_6),
+      .neg_6_i    (neg_6),
       .write_6_i  (write[6]),
       .write_9_i  (write[9]),
       .skid_i     (skid_q),
@@ -285,6 +307,7 @@ module vector_engine #(
       .raw_0_i    (raw_0[32*l +: 32]),
       .raw_1_i    (raw_1[32*l +: 32]),
       .iota_i     (iota_2),
+      .prepare_i  (prepare),
       .iota_load_i(accept && iota),
       .iota_add_i (iota_add),
       .part_step_i(part_step_q),

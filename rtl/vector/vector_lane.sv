@@ -16,14 +16,16 @@ module vector_lane #(
   input  logic [6:0]        lane_i,      // its number, a constant; no parameter, to have one module
   input  logic              en_i,
   input  logic [9:2]        valid_i,     // 0 in lanes outside the instruction's partitions
-  input  logic              first_3_i,   // starts a group, in the stages that have to know
+  input  logic              first_2_i,   // starts a group, in the stages that have to know
   input  logic              first_4_i,
   input  logic              first_6_i,
   input  logic              first_9_i,
   input  logic [1:0]        kind_2_i,    // stream_pkg::Kind*
-  input  logic [1:0]        kind_3_i,
   input  logic [1:0]        kind_6_i,
   input  logic [1:0]        kind_9_i,
+  input  logic [1:0]        fma_op_3_i,  // fp32_fma's op_i of step 0, stage 3
+  input  logic [1:0]        fma_op_6_i,  // and of step 1, stage 6
+  input  logic              neg_6_i,     //   with the other sign of a
   input  logic              write_6_i,   // stage 6, 9 gives a result
   input  logic              write_9_i,
   input  logic              skid_i,      // stage 6 waits for the second cycle or longer
@@ -31,6 +33,7 @@ module vector_lane #(
   input  logic [31:0]       raw_0_i,     // stage 2
   input  logic [31:0]       raw_1_i,
   input  logic [23:0]       iota_i,      // stage 2, of lane 0
+  input  logic              prepare_i,   // iota_load_i .. bus_valid_i may be set
   input  logic              iota_load_i, // part_step_i is new: the lane's distance is found in the
   input  logic              iota_add_i,  //   cycles that follow
   input  logic [23:0]       part_step_i, //   it is doubled in each of them
@@ -53,23 +56,14 @@ module vector_lane #(
   logic [31:0] scalar_q;              // the partition's word
   logic [23:0] start_q;               // iota: the lane's distance from lane 0
   logic [31:0] keep_q;                // the pivot of the group, or the element that an index named
-  logic [31:0] a3_q, b3_q;            // widened sources
-  logic [31:0] alt4_q, alt5_q, alt6_q;
-  logic [31:0] b4_q, b5_q, b6_q;
-  logic [31:0] alt7_q, alt8_q, alt9_q;
-  logic [31:0] squares_q;             // stats: their mean
+  logic [31:0] a3_q, y3_q, c3_q;      // step 0: a, b, and the multiply-add's addend
+  logic [31:0] b3_q, b4_q, b5_q;      // source 1 on its way to step 1
+  logic [31:0] b6_q;
+  logic [31:0] alt4_q, alt5_q, alt6_q, alt7_q, alt8_q, alt9_q;
+  logic [31:0] squares_q;             // statistics: their mean
   logic [31:0] fma_0, fma_1, acc, acc_squares, arg;
 
-  // ---- step 0, stages 3 to 6 ----
-  logic [31:0] scalar, y3, c3, y6;
-  logic        random_source;
-  assign random_source = ctrl_i.source == dither_pkg::SourceRandom;
-  assign scalar        = ctrl_i.scalars ? scalar_q : ctrl_i.imm_0;
-  assign y3 = !ctrl_i.stats ? (ctrl_i.two ? scalar : b3_q)
-            : kind_3_i != stream_pkg::KindElement ? ctrl_i.imm_0
-            : first_3_i ? a3_q : keep_q;
-  assign c3 = ctrl_i.fused ? b3_q : ctrl_i.stats && kind_3_i == stream_pkg::KindMean ? keep_q : y3;
-
+  // ---- step 0, stages 2 to 6 ----
   function automatic logic [31:0] Source(input logic [1:0] source, input logic [31:0] raw,
                                          input logic [23:0] iota, input logic [23:0] start,
                                          input logic [23:0] random);
@@ -81,29 +75,62 @@ module vector_lane #(
       default:                  Source = raw;
     endcase
   endfunction
+  function automatic logic [31:0] Flip(input logic flip, input logic [31:0] x);
+    Flip = {x[31] ^ flip, x[30:0]};
+  endfunction
+
+  // The one place that takes a random word, for source 0 or to narrow with: else it is not made.
+  logic        draw;
+  logic [23:0] random;
+  assign draw = valid_i[2] && ctrl_i.source == dither_pkg::SourceRandom;
+  always_comb begin
+    random = '0;
+    if (draw || (ctrl_i.round == dither_pkg::RoundSr && (ctrl_i.deep ? valid_i[9] : valid_i[6]))) begin
+      random = random_i;
+    end
+  end
+
+  // What stage 3 works on: {a, b, addend, source 1 for step 1}. elem is source 0 as it was picked, acc
+  // what ends a group of statistics is made of; the group's first element is its pivot.
+  function automatic logic [127:0] Operands(
+    input vector_pkg::ctrl_t ctrl, input logic [1:0] kind, input logic first, input logic [31:0] elem,
+    input logic [31:0] raw_1, input logic [31:0] word, input logic [31:0] keep, input logic [31:0] sum
+  );
+    logic [31:0] a, y, c, along, scalar;
+    logic        element, unused_ctrl;
+    unused_ctrl = ^ctrl;
+    element = !ctrl.stats || kind == stream_pkg::KindElement;
+    scalar  = ctrl.scalars ? word : ctrl.imm_0;
+    along   = ctrl.read_1 ? fp_pkg::Widen(ctrl.dtype_1, raw_1) : ctrl.two ? ctrl.imm_1 : scalar;
+    a       = !element ? sum : ctrl.index ? keep : fp_pkg::Widen(ctrl.dtype_0, elem);
+    if (!ctrl.stats) y = ctrl.two ? scalar : along;
+    else if (!element) y = ctrl.imm_0;
+    else y = first ? a : keep;
+    c = ctrl.fused ? along
+      : ctrl.stats && kind == stream_pkg::KindMean ? keep
+      : Flip(ctrl.stats, y);
+    Operands = {Flip(ctrl.step_0.neg_a, a), y, ctrl.step_0.fma ? Flip(ctrl.step_0.neg_c, c) : 32'd0,
+                ctrl.deep && ctrl.read_1 ? along : 32'd0};
+  endfunction
 
   always_ff @(posedge clk_i) begin
-    if (scalar_we_i) scalar_q <= scalar_i;
-    if (iota_load_i) start_q <= '0;
-    else if (iota_add_i && lane_i[part_bit_i]) start_q <= start_q + part_step_i;
-    if (bus_valid_i && ctrl_i.index && bus_lane_i == (scalar_q[6:0] & RowMask)) keep_q <= bus_i;
+    if (prepare_i) begin
+      if (scalar_we_i) scalar_q <= scalar_i;
+      if (iota_load_i) start_q <= '0;
+      else if (iota_add_i && lane_i[part_bit_i]) start_q <= start_q + part_step_i;
+      if (bus_valid_i && ctrl_i.index && bus_lane_i == (scalar_q[6:0] & RowMask)) keep_q <= bus_i;
+    end
     if (en_i) begin
       if (valid_i[2]) begin
-        if (ctrl_i.stats && kind_2_i != stream_pkg::KindElement) begin
-          a3_q <= kind_2_i == stream_pkg::KindSquares ? acc_squares : acc;
-        end else begin
-          a3_q <= ctrl_i.index ? keep_q
-                : fp_pkg::Widen(ctrl_i.dtype_0, Source(ctrl_i.source, raw_0_i, iota_i, start_q, random_i));
-        end
-        b3_q <= ctrl_i.read_1 ? fp_pkg::Widen(ctrl_i.dtype_1, raw_1_i)
-              : ctrl_i.two ? ctrl_i.imm_1 : scalar;
-      end
-      if (valid_i[3] && ctrl_i.stats && first_3_i && kind_3_i == stream_pkg::KindElement) begin
-        keep_q <= a3_q;
+        {a3_q, y3_q, c3_q, b3_q} <= Operands(
+            ctrl_i, kind_2_i, first_2_i,
+            Source(ctrl_i.source, raw_0_i, iota_i, start_q, random), raw_1_i, scalar_q, keep_q,
+            kind_2_i == stream_pkg::KindSquares ? acc_squares : acc);
+        if (ctrl_i.stats && first_2_i) keep_q <= fp_pkg::Widen(ctrl_i.dtype_0, raw_0_i);
       end
       if (valid_i[3] && !ctrl_i.step_0.fma) begin
         alt4_q <= ctrl_i.transpose ? turned_i : ctrl_i.bus && !ctrl_i.index ? bus_i
-                : vector_pkg::Simple(ctrl_i.step_0.func, ctrl_i.step_0.swap, a3_q, y3);
+                : vector_pkg::Simple(ctrl_i.step_0.func, ctrl_i.step_0.swap, a3_q, y3_q);
       end
       if (valid_i[4] && !ctrl_i.step_0.fma) alt5_q <= alt4_q;
       if (valid_i[5] && !ctrl_i.step_0.fma && !ctrl_i.reduce) alt6_q <= alt5_q;
@@ -116,21 +143,35 @@ module vector_lane #(
   fp32_fma u_fma_0 (
     .clk_i,
     .en_i (en_i && ctrl_i.step_0.fma && valid_i[5:3] != '0),
-    .op_i (!ctrl_i.stats || kind_3_i == stream_pkg::KindElement ? ctrl_i.step_0.fma_op
-           : kind_3_i == stream_pkg::KindMean ? 2'd0 : 2'd1),
-    .a_i  ({a3_q[31] ^ ctrl_i.step_0.neg_a, a3_q[30:0]}),
-    .b_i  (y3),
-    .c_i  ({c3[31] ^ (ctrl_i.step_0.neg_c && kind_3_i == stream_pkg::KindElement), c3[30:0]}),
+    .op_i (fma_op_3_i),
+    .a_i  (a3_q),
+    .b_i  (y3_q),
+    .c_i  (c3_q),
     .res_o(fma_0)
   );
   // Statistics add up what step 0 has made.
+  logic        acc_valid, acc_first;
+  logic [31:0] acc_x;
+  always_comb begin
+    acc_valid = 1'b0;
+    acc_first = 1'b0;
+    acc_x     = '0;
+    if (ctrl_i.stats && valid_i[6]) begin
+      acc_valid = kind_6_i == stream_pkg::KindElement;
+      acc_first = first_6_i;
+      acc_x     = fma_0;
+    end else if (ctrl_i.reduce && valid_i[4]) begin
+      acc_valid = !ctrl_i.argmax;
+      acc_first = first_4_i;
+      acc_x     = alt4_q;
+    end
+  end
   sum_acc u_acc (
     .clk_i,
-    .en_i   (en_i && (ctrl_i.stats ? valid_i[6] && kind_6_i == stream_pkg::KindElement
-                                   : ctrl_i.reduce && !ctrl_i.argmax && valid_i[4])),
-    .first_i(ctrl_i.stats ? first_6_i : first_4_i),
-    .op_i   (ctrl_i.stats ? 2'(dither_pkg::RedFuncSum) : ctrl_i.acc_op),
-    .x_i    (ctrl_i.stats ? fma_0 : alt4_q),
+    .en_i   (en_i && acc_valid),
+    .first_i(acc_first),
+    .op_i   (ctrl_i.acc_op),
+    .x_i    (acc_x),
     .res_o  (acc)
   );
   arg_max u_arg (
@@ -143,51 +184,68 @@ module vector_lane #(
   );
 
   // ---- step 1, stages 6 to 9 ----
-  logic [31:0] t6, t9;
-  logic        square, deep_3;
-  assign t6     = ctrl_i.step_0.fma ? fma_0
-                : ctrl_i.reduce && !skid_i ? (ctrl_i.argmax ? arg : acc) : alt6_q;
-  assign y6     = ctrl_i.read_1 ? b6_q : ctrl_i.imm_1;
-  assign square = ctrl_i.stats && kind_6_i == stream_pkg::KindVariance;
-  assign deep_3 = ctrl_i.deep && ctrl_i.read_1;
+  logic [31:0] t6, y6, c6, t9, squared;
+  always_comb begin
+    t6 = '0;
+    y6 = '0;
+    c6 = '0;
+    if (valid_i[6]) begin
+      t6 = ctrl_i.step_0.fma ? fma_0
+         : ctrl_i.reduce && !skid_i ? (ctrl_i.argmax ? arg : acc) : alt6_q;
+      y6 = ctrl_i.read_1 ? b6_q : ctrl_i.imm_1;
+      c6 = ctrl_i.stats ? squares_q : Flip(ctrl_i.step_1.neg_c, y6);
+    end
+  end
 
   always_ff @(posedge clk_i) begin
-    if (en_i && deep_3) begin
-      if (valid_i[3]) b4_q <= b3_q;
-      if (valid_i[4]) b5_q <= b4_q;
-      if (valid_i[5]) b6_q <= b5_q;
-    end
     if (en_i && ctrl_i.deep) begin
-      if (valid_i[6] && ctrl_i.stats && kind_6_i == stream_pkg::KindSquares) squares_q <= t6;
-      if (valid_i[6] && ctrl_i.stats && kind_6_i == stream_pkg::KindMean) alt7_q <= t6;
-      if (valid_i[6] && !ctrl_i.step_1.fma) begin
-        alt7_q <= vector_pkg::Simple(ctrl_i.step_1.func, ctrl_i.step_1.swap, t6, y6);
+      if (ctrl_i.read_1) begin
+        if (valid_i[3]) b4_q <= b3_q;
+        if (valid_i[4]) b5_q <= b4_q;
+        if (valid_i[5]) b6_q <= b5_q;
       end
-      if (valid_i[7]) alt8_q <= alt7_q;
-      if (valid_i[8]) alt9_q <= alt8_q;
+      if (valid_i[6]) begin
+        if (ctrl_i.stats && kind_6_i == stream_pkg::KindSquares) squares_q <= t6;
+        // The mean goes round the multiplier.
+        if (ctrl_i.stats) alt7_q <= t6;
+        else if (!ctrl_i.step_1.fma) begin
+          alt7_q <= vector_pkg::Simple(ctrl_i.step_1.func, ctrl_i.step_1.swap, t6, y6);
+        end
+      end
+      if (ctrl_i.stats || !ctrl_i.step_1.fma) begin
+        if (valid_i[7]) alt8_q <= alt7_q;
+        if (valid_i[8]) alt9_q <= alt8_q;
+      end
     end
   end
 
   fp32_fma u_fma_1 (
     .clk_i,
     .en_i (en_i && ctrl_i.deep && ctrl_i.step_1.fma && valid_i[8:6] != '0),
-    .op_i (square ? 2'd0 : ctrl_i.step_1.fma_op),
-    .a_i  ({t6[31] ^ (ctrl_i.step_1.neg_a || square), t6[30:0]}),
+    .op_i (fma_op_6_i),
+    .a_i  (Flip(neg_6_i, t6)),
     .b_i  (ctrl_i.stats ? t6 : y6),
-    .c_i  (square ? squares_q : {y6[31] ^ ctrl_i.step_1.neg_c, y6[30:0]}),
+    .c_i  (c6),
     .res_o(fma_1)
   );
+  always_comb begin
+    squared = '0;
+    t9      = '0;
+    if (valid_i[9]) begin
+      squared = fma_1;
+      // A variance that rounding has made negative is +0.
+      t9 = !ctrl_i.step_1.fma || (ctrl_i.stats && kind_9_i == stream_pkg::KindMean) ? alt9_q
+         : ctrl_i.stats && fma_1[31] ? '0 : fma_1;
+    end
+  end
   sum_acc u_acc_squares (
     .clk_i,
     .en_i   (en_i && ctrl_i.stats && valid_i[9] && kind_9_i == stream_pkg::KindElement),
     .first_i(first_9_i),
     .op_i   (2'(dither_pkg::RedFuncSum)),
-    .x_i    (fma_1),
+    .x_i    (squared),
     .res_o  (acc_squares)
   );
-  // A variance that rounding has made negative is +0.
-  assign t9 = !ctrl_i.step_1.fma || (ctrl_i.stats && kind_9_i == stream_pkg::KindMean) ? alt9_q
-            : ctrl_i.stats && fma_1[31] ? '0 : fma_1;
 
   logic take, narrow_advance;
   assign take = en_i && (ctrl_i.deep ? valid_i[9] && write_9_i : valid_i[6] && write_6_i);
@@ -199,8 +257,8 @@ module vector_lane #(
     .round_i  (ctrl_i.round),
     .sat_i    (ctrl_i.sat),
     .bits_o   (result_o),
-    .random_i,
+    .random_i (random),
     .advance_o(narrow_advance)
   );
-  assign advance_o = narrow_advance || (en_i && valid_i[2] && random_source);
+  assign advance_o = narrow_advance || (en_i && draw);
 endmodule

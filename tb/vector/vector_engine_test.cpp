@@ -1,5 +1,7 @@
 // The vector engine at its own ports against the element-by-element reference of lane_engine.hpp.
 #include "Vvector_engine.h"
+#include <bit>
+
 #include "sim/model/check.hpp"
 #include "sim/program/disassemble.hpp"
 #include "tb/vector/lane_engine.hpp"
@@ -237,4 +239,71 @@ TEST_CASE("PSUM sources and destination run at one element a cycle", "[vector][t
   REQUIRE(bench.Run({i}) == 512 + 9);
   REQUIRE(bench.reads == 1024);
   REQUIRE(bench.writes == 512);
+}
+
+TEST_CASE("what a second step, scalars, statistics and moves between lanes add in cycles",
+          "[vector][timing]") {
+  Bench bench(1, 0, 0);
+  const auto packed = [](Op op, std::uint8_t func) {
+    EngineInstr i = Packed(op, 512, Dtype::kFp32, 0, 4096, 8192, kRows);
+    i.func = func;
+    return i;
+  };
+  // From the offer to done, both included: n + 8, and what the instruction adds.
+  const auto extra = [&](const EngineInstr& i) {
+    std::uint64_t n = 1;
+    for (const std::uint16_t size : i.size) n *= size;
+    return static_cast<std::int64_t>(bench.Run({i})) - static_cast<std::int64_t>(n) - 9;
+  };
+  EngineInstr i = packed(Op::kTensor, 1);
+  i.func_1 = 3;
+  CHECK(extra(i) == 3);  // add, then multiply
+  i.func = 3;
+  i.func_1 = 1;
+  CHECK(extra(i) == 0);  // multiply, then add: one step
+  i.scalar_ptr = 1;
+  CHECK(extra(i) == 1);
+  i = packed(Op::kTensor, 0);
+  i.gen_0 = 1;
+  CHECK(extra(i) == static_cast<int>(std::bit_width(kRows)) - 3);
+  i.gen_0 = 2;
+  CHECK(extra(i) == 0);
+  CHECK(extra(packed(Op::kScan, 0)) == 0);
+  i = packed(Op::kReduce, 3);
+  i.str_d[0] = 0;
+  i.dtype_d = static_cast<std::uint8_t>(Dtype::kInt32);
+  CHECK(extra(i) == 0);
+  CHECK(extra(packed(Op::kStats, 0)) == 3 + 10);
+  i = packed(Op::kStats, 0);
+  i.size = {64, 8, 1, 1};
+  i.str_0[1] = 64;
+  i.str_d[1] = 2;
+  CHECK(extra(i) == 3 + 8 * 10);
+  CHECK(extra(packed(Op::kShuffle, 0)) == 0);
+  i = packed(Op::kShuffle, 1);
+  CHECK(extra(i) == 1 + 512 * (kRows + 1));
+  i = packed(Op::kShuffle, 2);  // 64 blocks of Rows columns, read and written, and a bubble each
+  i.size = {kRows, 64, 1, 1};
+  i.str_0[1] = i.str_d[1] = kRows;
+  CHECK(extra(i) == 64 * kRows + 64);
+}
+
+TEST_CASE("random words come in order of elements and the states resume, whatever is refused",
+          "[vector][random]") {
+  const auto stall = GENERATE(0, 70);
+  Bench bench(3, stall, 0);
+  EngineInstr i = Packed(Op::kTensor, 90, Dtype::kFp32, 0, 0, 0, kRows);
+  i.gen_0 = 2;
+  LaneMemory expected = bench.memory;
+  Execute(i, expected);
+  Execute(i, expected);
+  bench.Run({i});
+  bench.TakeRng();
+  // Saved, moved on by something else, restored.
+  const auto saved = bench.memory.rng;
+  bench.Run({i, i});
+  for (std::uint32_t l = 0; l < kRows; ++l) bench.WriteRng(l, saved[l]);
+  bench.Run({i});
+  bench.TakeRng();
+  REQUIRE(bench.memory.Difference(expected) == "");
 }
