@@ -51,8 +51,40 @@ Matrix NormalisedBack(LayerKind kind, const Matrix& x, const Matrix& gradient) {
   return below;
 }
 
+// Calls f(row of the weights, input, out channel, output) for everything that a convolution multiplies.
+template <typename F>
+void ForProducts(const Convolution& c, F&& f) {
+  for (std::size_t m = 0; m < c.out_channels; ++m) {
+    for (std::size_t y = 0; y < c.OutHeight(); ++y) {
+      for (std::size_t x = 0; x < c.OutWidth(); ++x) {
+        const std::size_t output = (m * c.OutHeight() + y) * c.OutWidth() + x;
+        for (std::size_t ky = 0; ky < c.kernel; ++ky) {
+          for (std::size_t kx = 0; kx < c.kernel; ++kx) {
+            for (std::size_t k = 0; k < c.channels; ++k) {
+              const std::size_t input = (k * c.height + y * c.stride + ky) * c.width + x * c.stride + kx;
+              f((ky * c.kernel + kx) * c.channels + k, input, m, output);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 // Before the activation.
 Matrix Sums(const Layer& layer, const Matrix& x) {
+  if (layer.kind == LayerKind::kConv) {
+    const Convolution& c = layer.convolution;
+    const std::size_t pixels = c.OutHeight() * c.OutWidth();
+    Matrix z(x.rows, c.out_channels * pixels);
+    for (std::size_t n = 0; n < x.rows; ++n) {
+      for (std::size_t i = 0; i < z.columns; ++i) z(n, i) = layer.bias.empty() ? 0 : layer.bias[i / pixels];
+      ForProducts(c, [&](std::size_t w, std::size_t input, std::size_t m, std::size_t output) {
+        z(n, output) += layer.weights(w, m) * x(n, input);
+      });
+    }
+    return z;
+  }
   if (layer.kind != LayerKind::kDense) {
     Matrix z = Normalised(layer.kind, x);
     for (std::size_t n = 0; n < z.rows; ++n) {
@@ -163,6 +195,23 @@ Gradients Backward(const std::vector<Layer>& net, const Matrix& x,
     const Matrix z = Sums(layer, in);
     for (std::size_t i = 0; i < dy.values.size(); ++i) {
       dy.values[i] *= Derivative(layer.activation, z.values[i]);
+    }
+    if (layer.kind == LayerKind::kConv) {
+      const Convolution& c = layer.convolution;
+      Matrix below(in.rows, in.columns);
+      g.weights[l] = Matrix(layer.weights.rows, layer.weights.columns);
+      g.bias[l].assign(layer.bias.size(), 0);
+      for (std::size_t n = 0; n < in.rows; ++n) {
+        for (std::size_t i = 0; !layer.bias.empty() && i < dy.columns; ++i) {
+          g.bias[l][i / (c.OutHeight() * c.OutWidth())] += dy(n, i);
+        }
+        ForProducts(c, [&](std::size_t w, std::size_t input, std::size_t m, std::size_t output) {
+          g.weights[l](w, m) += in(n, input) * dy(n, output);
+          below(n, input) += layer.weights(w, m) * dy(n, output);
+        });
+      }
+      dy = std::move(below);
+      continue;
     }
     if (layer.kind != LayerKind::kDense) {
       const Matrix normal = Normalised(layer.kind, in);

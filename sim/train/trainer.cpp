@@ -288,6 +288,7 @@ class Trainer::Impl {
     std::string t;
     t += "core " + std::string(device_.config().name) + "\n";
     t += "model " + options_.model.Text() + "\n";
+    t += "input " + text(options_.model.channels) + " x " + text(options_.model.height) + " x " + text(options_.model.width) + "\n";
     t += "mode " + m.name + ": weights " + std::string(isa::Name(m.weights)) + " " +
          std::string(isa::Name(m.weight_round)) + ", state " + std::string(isa::Name(m.state)) + ", compute " +
          std::string(isa::Name(m.compute)) + " " + std::string(isa::Name(m.activation_round)) + ", gradients " +
@@ -329,8 +330,14 @@ class Trainer::Impl {
       throw TrainError("model: behind embeddings the first layer has to be dense");
     }
     if (m.layers.empty()) throw TrainError("model: no layers");
+    bool convolves = true;  // so far
     for (const LayerSpec& layer : m.layers) {
-      if (layer.kind == LayerKind::kConv) throw TrainError("model: convolutions can't be trained yet");
+      if (layer.kind != LayerKind::kConv) convolves = false;
+      if (layer.kind == LayerKind::kConv && (!convolves || !m.embeddings.empty() ||
+                                             m.channels * m.height * m.width != m.inputs)) {
+        throw TrainError("model: convolutions come first, one behind the other, and take pictures of channels x height "
+                         "x width = inputs");
+      }
       if (layer.kind == LayerKind::kDense && layer.units == 0) throw TrainError("model: a dense layer without units");
     }
     if (options_.picture.max_shift != 0 && options_.picture.width * options_.picture.height != m.inputs) {
@@ -345,6 +352,31 @@ class Trainer::Impl {
     if (o.momentum < 0 || o.momentum >= 1 || o.beta1 < 0 || o.beta1 >= 1 || o.beta2 < 0 || o.beta2 >= 1) {
       throw TrainError("optimizer: momentum and betas lie from 0 to below 1");
     }
+  }
+
+  // What a convolution makes of a picture; TrainError if it can't be.
+  Geometry Convolution(const Geometry& in, const LayerSpec& spec) const {
+    const auto need = [](bool ok, const std::string& what) {
+      if (!ok) throw TrainError("convolution: " + what);
+    };
+    const std::uint32_t rows = device_.config().rows;
+    need(in.channels != 0, "comes first, or behind another one, and the model says the pictures' shape");
+    need(spec.kernel != 0 && spec.stride != 0 && spec.kernel <= in.height && spec.kernel <= in.width,
+         "a kernel of " + std::to_string(spec.kernel) + " every " + std::to_string(spec.stride) + " on " +
+             std::to_string(in.height) + " x " + std::to_string(in.width) + " pixels");
+    need(spec.units != 0 && spec.units <= rows && in.channels <= rows,
+         std::to_string(in.channels) + " channels to " + std::to_string(spec.units) + ": 1 to " + std::to_string(rows) +
+             ", the partitions, are possible");
+    Geometry g = in;
+    g.kernel = spec.kernel;
+    g.stride = spec.stride;
+    g.out_channels = spec.units;
+    g.out_height = (in.height - spec.kernel) / spec.stride + 1;
+    g.out_width = (in.width - spec.kernel) / spec.stride + 1;
+    need(g.out_width <= isa::kPsumBankWords, "rows of " + std::to_string(g.out_width) + " pixels, a PSUM bank holds 512");
+    need(g.taps() * g.out_channels <= isa::kPsumBankWords && g.taps() * g.channels <= isa::kPsumBankWords,
+         "kernel x kernel x channels is over the 512 words of a PSUM bank");
+    return g;
   }
 
   Tensor Dram(const std::string& name, Dtype dtype, const std::vector<std::uint32_t>& shape) {
@@ -387,6 +419,7 @@ class Trainer::Impl {
       network_.embeddings.push_back(std::move(table));
     }
     const std::vector<LayerSpec>& specs = options_.model.layers;
+    Geometry picture{options_.model.channels, options_.model.height, options_.model.width, 0, 0, 0, 0, 0};
     for (std::size_t l = 0; l < specs.size(); ++l) {
       const LayerSpec& spec = specs[l];
       static constexpr const char* kNames[] = {"dense", "layernorm", "batchnorm", "conv"};
@@ -396,6 +429,11 @@ class Trainer::Impl {
       layer.name = kNames[static_cast<int>(spec.kind)] + std::to_string(l + 1);
       layer.inputs = inputs;
       layer.units = dense ? spec.units : inputs;
+      if (spec.kind == LayerKind::kConv) {
+        layer.geometry = Convolution(picture, spec);
+        picture = {layer.geometry.out_channels, layer.geometry.out_height, layer.geometry.out_width, 0, 0, 0, 0, 0};
+        layer.units = picture.channels * picture.height * picture.width;
+      }
       layer.activation = spec.activation;
       // The loss and layer normalisation work on examples, each in its partition.
       layer.batch_on_partitions = spec.kind == LayerKind::kLayerNorm || l + 1 == specs.size() ||
@@ -415,10 +453,23 @@ class Trainer::Impl {
                                      std::size_t{inputs} * spec.units, true, true);
         layer.weights.decays = true;
         layer.weights.copy_scale = options_.mode.weight_scale;
+      } else if (spec.kind == LayerKind::kConv) {
+        const Geometry& g = layer.geometry;
+        layer.weights = NewParameter(layer.name + ".weights", {g.taps() * g.channels, g.out_channels},
+                                     std::size_t{g.taps()} * g.channels * g.out_channels, true, true);
+        layer.weights.decays = true;
+        layer.weights.copy_scale = options_.mode.weight_scale;
       } else {
         layer.weights = vector(".weights", true);
       }
-      if (spec.bias || !dense) layer.bias = vector(".bias", true);
+      if (spec.kind == LayerKind::kConv) {
+        if (spec.bias) {
+          layer.bias = NewParameter(layer.name + ".bias", {rows, 1}, layer.geometry.out_channels, false, true);
+          layer.bias->tiled = true;
+        }
+      } else if (spec.bias || !dense) {
+        layer.bias = vector(".bias", true);
+      }
       if (spec.kind == LayerKind::kBatchNorm) {
         layer.mean = vector(".mean", false);
         layer.variance = vector(".variance", false);
@@ -461,13 +512,13 @@ class Trainer::Impl {
       Put(table.table, values);
     }
     for (const Layer& layer : network_.layers) {
-      if (layer.kind != LayerKind::kDense) {
+      if (layer.kind == LayerKind::kLayerNorm || layer.kind == LayerKind::kBatchNorm) {
         Put(layer.weights, std::vector<float>(layer.weights.count, 1.0f));
         if (layer.variance) Put(*layer.variance, std::vector<float>(layer.units, 1.0f));
         continue;
       }
       const double gain = layer.activation == Activation::kNone ? 3.0 : 6.0;
-      const auto limit = static_cast<float>(std::sqrt(gain / layer.inputs));
+      const auto limit = static_cast<float>(std::sqrt(gain / layer.weights.value.Size(0)));
       std::vector<float> weights(layer.weights.count);
       for (float& w : weights) w = (2 * random.Uniform() - 1) * limit;
       Put(layer.weights, weights);
@@ -487,7 +538,7 @@ class Trainer::Impl {
       for (const auto func : {isa::ActFunc::kSqrt, isa::ActFunc::kReciprocal}) need(func);
     }
     for (const Layer& layer : network_.layers) {
-      if (layer.kind != LayerKind::kDense) need(isa::ActFunc::kRsqrt);
+      if (layer.kind == LayerKind::kLayerNorm || layer.kind == LayerKind::kBatchNorm) need(isa::ActFunc::kRsqrt);
       need(FuncOf(layer.activation));
       need(SlopeOf(layer.activation));
     }

@@ -73,11 +73,23 @@ void ReadNet(Job& job, Trainer& trainer) {
   for (std::size_t l = 0; l < job.options.model.layers.size(); ++l) {
     const train::LayerSpec& spec = job.options.model.layers[l];
     golden::Layer layer;
-    static constexpr const char* kNames[] = {"dense", "layernorm", "batchnorm"};
+    static constexpr const char* kNames[] = {"dense", "layernorm", "batchnorm", "conv"};
     const bool dense = spec.kind == train::LayerKind::kDense;
-    const std::uint32_t units = dense ? spec.units : inputs;
+    std::uint32_t units = dense ? spec.units : inputs;
     layer.kind = static_cast<golden::LayerKind>(static_cast<int>(spec.kind));
     layer.weights = golden::Matrix(dense ? inputs : 1, units);
+    if (spec.kind == train::LayerKind::kConv) {
+      golden::Convolution& c = layer.convolution;
+      const train::ModelSpec& m = job.options.model;
+      c = l == 0 ? golden::Convolution{m.channels, m.height, m.width, 0, 0, 0}
+                 : golden::Convolution{job.net.back().convolution.out_channels, job.net.back().convolution.OutHeight(),
+                                       job.net.back().convolution.OutWidth(), 0, 0, 0};
+      c.out_channels = spec.units;
+      c.kernel = spec.kernel;
+      c.stride = spec.stride;
+      layer.weights = golden::Matrix(c.kernel * c.kernel * c.channels, c.out_channels);
+      units = static_cast<std::uint32_t>(c.out_channels * c.OutHeight() * c.OutWidth());
+    }
     const std::string name = kNames[static_cast<int>(spec.kind)] + std::to_string(l + 1);
     const auto w = trainer.Parameter(name + ".weights");
     layer.weights.values.assign(w.begin(), w.end());
@@ -180,15 +192,35 @@ TEST_CASE("layer and batch normalisation go forward and back as the golden kerne
   CAPTURE(static_cast<int>(norm), static_cast<int>(activation), mode, twice);
   Job job = MakeJob({12, 18, 5}, 13, mode, Loss::kSoftmaxCrossEntropy, Activation::kNone, 81);
   std::vector<train::LayerSpec>& layers = job.options.model.layers;
-  layers.insert(layers.begin() + 1, {norm, 0, activation, true});
+  layers.insert(layers.begin() + 1, {norm, 0, activation, true, 0, 0});
   if (twice) {
     layers[0].activation = activation;
-    layers.insert(layers.begin() + 2, {train::LayerKind::kDense, 9, activation, true});
-    layers.insert(layers.begin() + 3, {norm, 0, Activation::kNone, true});
+    layers.insert(layers.begin() + 2, {train::LayerKind::kDense, 9, activation, true, 0, 0});
+    layers.insert(layers.begin() + 3, {norm, 0, Activation::kNone, true, 0, 0});
   }
   const double worst = WorstError(*device, job);
   CAPTURE(worst);
   REQUIRE(worst <= (mode == "fp32" ? 2e-5 : 0.08));
+}
+
+TEST_CASE("convolutions go forward and back as the golden kernels do", "[train]") {
+  auto device = tb::MakeDevice(tb::Options("nano", 8 << 20));
+  const std::string mode = GENERATE("fp32", "mixed", "bf16-sr");
+  const auto activation = GENERATE(Activation::kRelu, Activation::kTanh);
+  const std::uint32_t stride = GENERATE(1u, 2u), layers = GENERATE(1u, 2u);
+  CAPTURE(mode, static_cast<int>(activation), stride, layers);
+  Job job = MakeJob({2 * 7 * 11, 1, 5}, 5, mode, Loss::kSoftmaxCrossEntropy, Activation::kNone, 111);
+  train::ModelSpec& m = job.options.model;
+  m.channels = 2;
+  m.height = 7;
+  m.width = 11;  // rows longer than the 8 partitions
+  m.layers = {{train::LayerKind::kConv, 4, activation, true, 3, stride}};
+  if (layers == 2) m.layers.push_back({train::LayerKind::kConv, 6, Activation::kNone, true, 2, 1});
+  m.layers.push_back({train::LayerKind::kDense, 5, Activation::kNone, true, 0, 0});
+  const double worst = WorstError(*device, job);
+  CAPTURE(worst);
+  // bf16 activations and gradients are rounded three times on the way.
+  REQUIRE(worst <= (mode == "fp32" ? 6e-6 : 0.06));
 }
 
 TEST_CASE("rows of embedding tables are looked up, and their gradients added up where examples share them", "[train]") {
@@ -262,7 +294,7 @@ TEST_CASE("batch normalisation evaluates with the running mean and variance", "[
   auto device = tb::MakeDevice(tb::Options("nano"));
   Job job = MakeJob({6, 9, 4}, 16, "fp32", Loss::kSoftmaxCrossEntropy, Activation::kNone, 91);
   std::vector<train::LayerSpec>& layers = job.options.model.layers;
-  layers.insert(layers.begin() + 1, {train::LayerKind::kBatchNorm, 0, Activation::kRelu, true});
+  layers.insert(layers.begin() + 1, {train::LayerKind::kBatchNorm, 0, Activation::kRelu, true, 0, 0});
   job.options.optimizer.rate = 0;
   Trainer trainer(*device, job.options);
   trainer.SetExamples(job.examples);

@@ -29,13 +29,22 @@ struct Parameter {
   const Tensor& Read() const { return copy ? *copy : value; }
 };
 
+// A convolution's input and output: [channel][row][column] of an example.
+struct Geometry {
+  std::uint32_t channels = 0, height = 0, width = 0;
+  std::uint32_t out_channels = 0, out_height = 0, out_width = 0;
+  std::uint32_t kernel = 0, stride = 0;
+  std::uint32_t taps() const { return kernel * kernel; }
+};
+
 struct Layer {
   LayerKind kind = LayerKind::kDense;
   std::string name;
   std::uint32_t inputs = 0, units = 0;
   Activation activation = Activation::kNone;
   bool batch_on_partitions = false;  // of its output
-  Parameter weights;                 // dense; of a normalisation its factors
+  Geometry geometry;                 // of a convolution
+  Parameter weights;                 // of a normalisation its factors; of a convolution [tap][channel][unit]
   std::optional<Parameter> bias;
   std::optional<Parameter> mean, variance;  // running ones, of batch normalisation
 };

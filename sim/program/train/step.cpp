@@ -2,6 +2,7 @@
 #include "sim/program/train/step.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <functional>
 
@@ -41,6 +42,8 @@ struct Value {
   std::optional<Tensor> f;  // [rows][feature tiles][batch]
   std::optional<Tensor> b;  // [rows][batch tiles][features]
   std::vector<Value> z;     // none, or one: before the activation, where the way back needs it
+  std::optional<Tensor> c;  // pictures: [channels][batch][height][width]
+  std::array<std::uint32_t, 3> picture{};  // channels, height, width, if it is one
 };
 
 // Slots in SBUF that are used in turn.
@@ -109,6 +112,8 @@ class StepBuilder {
       flow_.Label(layer.name + " forward");
       if (l + 1 == net_.layers.size()) {
         LastForward(layer, values[l], values[l + 1]);
+      } else if (layer.kind == LayerKind::kConv) {
+        Convolve(layer, values[l], values[l + 1]);
       } else if (layer.kind != LayerKind::kDense) {
         Normalise(layer, values[l], values[l + 1], saved_[l]);
       } else if (layer.batch_on_partitions) {
@@ -149,7 +154,14 @@ class StepBuilder {
 
   // ---- layouts
   void LoadInput(Value& x) {
-    x = {"input", net_.layers.front().inputs, mode_.compute, {}, {}, {}};
+    x = {"input", net_.layers.front().inputs, mode_.compute, {}, {}, {}, {}, {}};
+    if (net_.layers.front().kind == LayerKind::kConv) {
+      const Geometry& g = net_.layers.front().geometry;
+      x.picture = {g.channels, g.height, g.width};
+      x.c = flow_.Sbuf("input", x.dtype, {g.channels, batch_, g.height, g.width});
+      flow_.Load(x.c->Merge(2), net_.input->Slice(0, 0, batch_).Split(1, g.height * g.width).Transpose(0, 1));
+      return;
+    }
     x.b = flow_.Sbuf("input", x.dtype, {rows_, Tiles(batch_), x.features});
     // A copy a tile: the array may start with the first.
     for (std::uint32_t t = 0; net_.input && t < Tiles(batch_); ++t) {
@@ -179,12 +191,35 @@ class StepBuilder {
   void Drop(Value& v) {
     DropF(v);
     DropB(v);
+    if (v.c) flow_.Free(*v.c);
+    v.c.reset();
     for (Value& z : v.z) Drop(z);
     v.z.clear();
   }
 
+  // Between pictures with channels on partitions and examples on partitions: a copy, as rows of pixels move
+  // from partition to partition. One for each tile of the batch.
+  void CopyPictures(Value& v, bool to_c) {
+    const auto [channels, height, width] = v.picture;
+    const std::uint32_t pixels = height * width;
+    for (std::uint32_t t = 0; t < Tiles(batch_); ++t) {
+      const std::uint32_t parts = Part(batch_, t);
+      const Tensor c = v.c->Merge(2).Slice(1, t * rows_, parts).Transpose(0, 1);
+      const Tensor b = Pick(v.b->Slice(0, 0, parts), 1, t).Split(1, pixels);
+      flow_.Load(to_c ? c : b, to_c ? b : c);
+    }
+  }
+  const Tensor& C(Value& v) {
+    if (v.c) return *v.c;
+    B(v);
+    v.c = flow_.Sbuf(v.name, v.dtype, {v.picture[0], batch_, v.picture[1], v.picture[2]});
+    CopyPictures(v, true);
+    return *v.c;
+  }
+
   const Tensor& F(Value& v) {
     if (v.f) return *v.f;
+    if (!v.b) B(v);
     v.f = flow_.Sbuf(v.name, v.dtype, {rows_, Tiles(v.features), batch_});
     ForTiles(v.features, rows_, kBank / batch_, [&](std::uint32_t t0, std::uint32_t count, std::uint32_t parts) {
       const Tensor sums = flow_.Psum(v.name + " transposed", parts, count * batch_).Split(1, batch_);
@@ -204,6 +239,10 @@ class StepBuilder {
   const Tensor& B(Value& v) {
     if (v.b) return *v.b;
     v.b = flow_.Sbuf(v.name, v.dtype, {rows_, Tiles(batch_), v.features});
+    if (v.c) {
+      CopyPictures(v, false);
+      return *v.b;
+    }
     const std::uint32_t block = std::min(v.features, kBank / rows_ * rows_);
     ForTiles(batch_, rows_, kBank / block, [&](std::uint32_t n0, std::uint32_t count, std::uint32_t parts) {
       for (std::uint32_t m0 = 0; m0 < v.features; m0 += block) {
@@ -236,11 +275,11 @@ class StepBuilder {
 
   void ForwardF(const Layer& layer, Value& in, Value& out) {
     const Tensor& x = F(in);
-    out = {layer.name + " output", layer.units, mode_.compute, {}, {}, {}};
+    out = {layer.name + " output", layer.units, mode_.compute, {}, {}, {}, {}, {}};
     out.f = flow_.Sbuf(out.name, out.dtype, {rows_, Tiles(layer.units), batch_});
     const bool keeps_z = training_ && NeedsZ(layer.activation);
     if (keeps_z) {
-      out.z.push_back({layer.name + " z", layer.units, mode_.gradients, {}, {}, {}});
+      out.z.push_back({layer.name + " z", layer.units, mode_.gradients, {}, {}, {}, {}, {}});
       out.z[0].f = flow_.Sbuf(out.z[0].name, mode_.gradients, {rows_, Tiles(layer.units), batch_});
     }
     std::optional<Tensor> bias;
@@ -334,11 +373,11 @@ class StepBuilder {
   }
 
   void ForwardB(const Layer& layer, Value& in, Value& out) {
-    out = {layer.name + " output", layer.units, mode_.compute, {}, {}, {}};
+    out = {layer.name + " output", layer.units, mode_.compute, {}, {}, {}, {}, {}};
     out.b = flow_.Sbuf(out.name, out.dtype, {rows_, Tiles(batch_), layer.units});
     const bool keeps_z = training_ && NeedsZ(layer.activation);
     if (keeps_z) {
-      out.z.push_back({layer.name + " z", layer.units, mode_.gradients, {}, {}, {}});
+      out.z.push_back({layer.name + " z", layer.units, mode_.gradients, {}, {}, {}, {}, {}});
       out.z[0].b = flow_.Sbuf(out.z[0].name, mode_.gradients, {rows_, Tiles(batch_), layer.units});
     }
     std::optional<Tensor> bias;
@@ -369,7 +408,7 @@ class StepBuilder {
     std::optional<Tensor> bias;
     if (layer.bias) bias = LoadRow(layer.name + " bias", layer.bias->value);
     PrepareLoss();
-    gradient = {layer.name + " output gradient", units, mode_.gradients, {}, {}, {}};
+    gradient = {layer.name + " output gradient", units, mode_.gradients, {}, {}, {}, {}, {}};
     if (training_) gradient.b = flow_.Sbuf(gradient.name, gradient.dtype, {rows_, Tiles(batch_), units});
     SumsB(layer, in, [&](std::uint32_t n0, const std::vector<Tensor>& banks, std::uint32_t per_bank,
                          std::uint32_t count, std::uint32_t parts) {
@@ -389,6 +428,188 @@ class StepBuilder {
     });
     if (bias) flow_.Free(*bias);
     FinishLoss();
+  }
+
+  // ---- convolution: a product for each tap of the kernel, whose moving operand is the picture as seen
+  // through that tap
+  static Tensor Stepped(Tensor t, std::size_t dim, std::uint32_t begin, std::uint32_t count, std::uint32_t step) {
+    t = t.Slice(dim, begin, (count - 1) * step + 1);
+    t.dims[dim].size = count;
+    t.dims[dim].step *= step;
+    return t;
+  }
+  // [channels][images][rows][width of the output] of x [channels][batch][height][width].
+  static Tensor Seen(const Geometry& g, const Tensor& x, std::uint32_t tap, std::uint32_t n0, std::uint32_t images,
+                     std::uint32_t y0, std::uint32_t rows) {
+    const Tensor part = x.Slice(1, n0, images);
+    return Stepped(Stepped(part, 2, y0 * g.stride + tap / g.kernel, rows, g.stride), 3, tap % g.kernel, g.out_width,
+                   g.stride);
+  }
+  // Calls f(first image, images, first row, rows) for what fits a bank at `height` x `width` words an image.
+  template <typename F>
+  void ForChunks(std::uint32_t height, std::uint32_t width, F&& f) const {
+    const std::uint32_t images = std::max(1u, kBank / (height * width));
+    const std::uint32_t rows = std::min(height, kBank / width);
+    for (std::uint32_t n = 0; n < batch_; n += images) {
+      for (std::uint32_t y = 0; y < height; y += rows) {
+        f(n, std::min(images, batch_ - n), y, std::min(rows, height - y));
+      }
+    }
+  }
+  // All taps on chip: [channels][taps][units].
+  Tensor LoadTaps(const Layer& layer) {
+    const Geometry& g = layer.geometry;
+    const Tensor w = flow_.Sbuf(layer.name + " taps", mode_.compute, {g.channels, g.taps(), g.out_channels});
+    flow_.Load(w, layer.weights.Read().Split(0, g.channels).Transpose(0, 1));
+    return w;
+  }
+
+  void Convolve(const Layer& layer, Value& in, Value& out) {
+    const Geometry& g = layer.geometry;
+    const Tensor& x = C(in);
+    out = {layer.name + " output", layer.units, mode_.compute, {}, {}, {}, {}, {g.out_channels, g.out_height, g.out_width}};
+    out.c = flow_.Sbuf(out.name, out.dtype, {g.out_channels, batch_, g.out_height, g.out_width});
+    const bool keeps_z = training_ && NeedsZ(layer.activation);
+    if (keeps_z) {
+      out.z.push_back({layer.name + " z", layer.units, mode_.gradients, {}, {}, {}, {}, out.picture});
+      out.z[0].c = flow_.Sbuf(out.z[0].name, mode_.gradients, {g.out_channels, batch_, g.out_height, g.out_width});
+    }
+    const Tensor w = LoadTaps(layer);
+    std::optional<Tensor> bias;
+    if (layer.bias) {
+      bias = flow_.Sbuf(layer.name + " bias", layer.bias->value.dtype, {g.out_channels, 1});
+      flow_.Load(*bias, layer.bias->value.Slice(0, 0, g.out_channels));
+    }
+    const float scale = 1 / mode_.weight_scale;
+    ForChunks(g.out_height, g.out_width, [&](std::uint32_t n, std::uint32_t images, std::uint32_t y, std::uint32_t rows) {
+      const Tensor sums = flow_.Psum(layer.name + " sums", g.out_channels, images * rows * g.out_width)
+                              .Split(1, rows * g.out_width)
+                              .Split(2, g.out_width);
+      for (std::uint32_t tap = 0; tap < g.taps(); ++tap) {
+        Product(sums, Pick(w, 1, tap), Seen(g, x, tap, n, images, y, rows), tap > 0);
+      }
+      const auto part = [&](const Tensor& t) { return t.Slice(1, n, images).Slice(2, y, rows); };
+      const Narrowing narrow = Rounding(mode_.activation_round, out.dtype);
+      if (bias) {
+        const Tensor b = bias->Insert(2).Insert(3);
+        flow_.Act(FuncOf(layer.activation), part(*out.c), sums, scale, b, narrow);
+        if (keeps_z) flow_.TwoSteps(part(*out.z[0].c), sums, {VecFunc::kMul, scale}, {VecFunc::kAdd, b});
+      } else {
+        flow_.Act(FuncOf(layer.activation), part(*out.c), sums, scale, -0.0f, narrow);
+        if (keeps_z) flow_.Elementwise(VecFunc::kMul, part(*out.z[0].c), sums, scale);
+      }
+    });
+    if (bias) flow_.Free(*bias);
+    flow_.Free(w);
+  }
+
+  void ConvolveBack(const Layer& layer, Value& gradient, const Layer* previous, Value& input, Value& below) {
+    const Geometry& g = layer.geometry;
+    gradient.picture = {g.out_channels, g.out_height, g.out_width};
+    flow_.Label(layer.name + " gradient as pictures");
+    const Tensor dy = C(gradient);
+    DropB(gradient);
+    DropF(gradient);
+    if (previous) {
+      flow_.Label(layer.name + " input gradient");
+      ConvolutionInputGradient(layer, dy, *previous, input, below);
+    }
+    flow_.Label(layer.name + " weight gradient");
+    ConvolutionWeightGradient(layer, dy, *input.c);
+    if (layer.bias) {
+      flow_.Label(layer.name + " bias gradient");
+      OpenUpdate(1, *layer.bias);
+      const Tensor sums = flow_.Sbuf(layer.bias->name + " gradient", Dtype::kFp32, {g.out_channels, 1});
+      flow_.Reduce(RedFunc::kSum, sums, dy, 3);
+      const std::uint32_t units = g.out_channels;
+      Update(*layer.bias, [units](const Tensor& t) { return t.Slice(0, 0, units); }, sums);
+      CloseUpdate();
+      flow_.Free(sums);
+    }
+  }
+
+  // Every output adds its gradient, through each tap, to the pixel that it saw there: products that
+  // accumulate onto the picture in PSUM, which begins as zeros.
+  void ConvolutionInputGradient(const Layer& layer, const Tensor& dy, const Layer& previous, Value& input, Value& below) {
+    const Geometry& g = layer.geometry;
+    if (g.height * g.width > kBank) {
+      throw TrainError(layer.name + ": gradients of " + std::to_string(g.height) + " x " + std::to_string(g.width) +
+                       " pixels, a PSUM bank holds " + std::to_string(kBank));
+    }
+    below = {previous.name + " output gradient", layer.inputs, mode_.gradients, {}, {}, {}, {},
+             {g.channels, g.height, g.width}};
+    below.c = flow_.Sbuf(below.name, below.dtype, {g.channels, batch_, g.height, g.width});
+    const Tensor w = LoadTaps(layer);
+    const Dtype exact = mode_.weight_scale == 1 ? mode_.compute : Dtype::kBf16;
+    const Tensor turned = flow_.Sbuf(layer.name + " transposed taps", exact, {g.out_channels, g.taps(), g.channels});
+    const Tensor sums = flow_.Psum(layer.name + " transposed", g.out_channels, g.taps() * g.channels).Split(1, g.channels);
+    for (std::uint32_t tap = 0; tap < g.taps(); ++tap) {
+      flow_.Product(Pick(sums, 1, tap), Pick(w, 1, tap), identity_.Slice(0, 0, g.channels).Slice(1, 0, g.channels), false);
+    }
+    flow_.Act(ActFunc::kIdentity, turned, sums, 1 / mode_.weight_scale);
+    flow_.Free(w);
+    ForChunks(g.height, g.width, [&](std::uint32_t n, std::uint32_t images, std::uint32_t, std::uint32_t) {
+      const Tensor bank = flow_.Psum(below.name, g.channels, images * g.height * g.width);
+      flow_.Elementwise(VecFunc::kMul, bank, Generated::Iota(0, {0}), 0.0f);
+      const Tensor picture = bank.Split(1, g.height * g.width).Split(2, g.width);
+      for (std::uint32_t tap = 0; tap < g.taps(); ++tap) {
+        Product(Seen(g, picture, tap, 0, images, 0, g.out_height), Pick(turned, 1, tap), dy.Slice(1, n, images), true);
+      }
+      const auto part = [&](const Tensor& t) { return t.Slice(1, n, images); };
+      ThroughActivation(previous, part(*below.c),
+                        previous.activation == Activation::kNone ? Tensor{}
+                                                                 : part(*(input.z.empty() ? input : input.z[0]).c),
+                        picture);
+    });
+    flow_.Free(turned);
+  }
+
+  // Sums over all positions, so positions have to lie on partitions: pieces of rows of the output, and of
+  // the picture as each tap sees it, are transposed in groups.
+  void ConvolutionWeightGradient(const Layer& layer, const Tensor& dy, const Tensor& x) {
+    const Geometry& g = layer.geometry;
+    const std::uint32_t group = std::min(batch_ * g.out_height, kBank / std::max(g.channels, g.out_channels));
+    Ring gradients(flow_, "gradient transposed", mode_.gradients, group * g.out_channels, 2);
+    Ring pictures(flow_, "picture transposed", mode_.compute, group * g.channels, 3);
+    const Tensor bank = flow_.Psum(layer.name + " weight gradient", g.channels, g.taps() * g.out_channels, true);
+    const Tensor sums = bank.Split(1, g.out_channels);
+    bool first = true;
+    ForTiles(g.out_width, rows_, 1, [&](std::uint32_t t, std::uint32_t, std::uint32_t length) {
+      const std::uint32_t x0 = t * rows_, total = batch_ * g.out_height;
+      for (std::uint32_t s0 = 0; s0 < total; s0 += group) {
+        const std::uint32_t count = std::min(group, total - s0);
+        // Piece s: `length` positions of one row of one image, [channels][length].
+        const auto turn = [&](Ring& ring, const char* name, std::uint32_t channels, auto&& piece) {
+          const Tensor to = ring.Next({length, count, channels});
+          const Tensor psum = flow_.Psum(name, length, count * channels).Split(1, channels);
+          for (std::uint32_t s = 0; s < count; ++s) {
+            flow_.Product(Pick(psum, 1, s), piece((s0 + s) / g.out_height, (s0 + s) % g.out_height),
+                          identity_.Slice(0, 0, channels).Slice(1, 0, channels), false);
+          }
+          flow_.Move(to, psum);
+          return to;
+        };
+        const Tensor dyt = turn(gradients, "gradient transposed", g.out_channels, [&](std::uint32_t n, std::uint32_t y) {
+          return Pick(Pick(dy, 1, n), 1, y).Slice(1, x0, length);
+        });
+        for (std::uint32_t tap = 0; tap < g.taps(); ++tap) {
+          const Tensor xt = turn(pictures, "picture transposed", g.channels, [&](std::uint32_t n, std::uint32_t y) {
+            return Pick(Pick(Seen(g, x, tap, n, 1, y, 1), 1, 0), 1, 0).Slice(1, x0, length);
+          });
+          for (std::uint32_t s = 0; s < count; ++s) {
+            Product(Pick(sums, 1, tap), Pick(xt, 1, s), Pick(dyt, 1, s), !first || s > 0);
+          }
+        }
+        first = false;
+      }
+    });
+    gradients.Free(flow_);
+    pictures.Free(flow_);
+    OpenUpdate(g.taps() * g.out_channels, layer.weights);
+    const std::uint32_t channels = g.channels;
+    Update(layer.weights, [channels](const Tensor& t) { return t.Split(0, channels).Transpose(0, 1); }, sums);
+    CloseUpdate();
+    flow_.Release(bank);
   }
 
   // ---- normalisation: of each example over its features (layer; B layout), or of each feature over the
@@ -425,14 +646,14 @@ class StepBuilder {
     const Tensor& x = InLayout(layer, in);
     const std::uint32_t along = Along(layer), tiles = Tiles(Spread(layer));
     const bool running = OverBatch(layer) && !training_;
-    out = {layer.name + " output", layer.units, mode_.compute, {}, {}, {}};
+    out = {layer.name + " output", layer.units, mode_.compute, {}, {}, {}, {}, {}};
     const Tensor y = flow_.Sbuf(out.name, out.dtype, {rows_, tiles, along});
     (OverBatch(layer) ? out.f : out.b) = y;
     saved.normal = flow_.Sbuf(layer.name + " normalised", mode_.gradients, {rows_, tiles, along});
     saved.inverse = flow_.Sbuf(layer.name + " 1/deviation", Dtype::kFp32, {rows_, tiles});
     std::optional<Tensor> z;
     if (training_ && NeedsZ(layer.activation)) {
-      out.z.push_back({layer.name + " z", layer.units, mode_.gradients, {}, {}, {}});
+      out.z.push_back({layer.name + " z", layer.units, mode_.gradients, {}, {}, {}, {}, {}});
       z = flow_.Sbuf(out.z[0].name, mode_.gradients, {rows_, tiles, along});
       (OverBatch(layer) ? out.z[0].f : out.z[0].b) = z;
     }
@@ -500,7 +721,7 @@ class StepBuilder {
     });
     if (previous) {
       flow_.Label(layer.name + " input gradient");
-      below = {previous->name + " output gradient", layer.units, mode_.gradients, {}, {}, {}};
+      below = {previous->name + " output gradient", layer.units, mode_.gradients, {}, {}, {}, {}, {}};
       const Tensor dx = flow_.Sbuf(below.name, below.dtype, {rows_, tiles, along});
       (OverBatch(layer) ? below.f : below.b) = dx;
       const Tensor factor = LoadFactors(layer, layer.weights);
@@ -663,7 +884,9 @@ class StepBuilder {
       const Layer& layer = net_.layers[l];
       const Layer* const previous = l > 0 ? &net_.layers[l - 1] : nullptr;
       Value below, looked_up;
-      if (layer.kind != LayerKind::kDense) {
+      if (layer.kind == LayerKind::kConv) {
+        ConvolveBack(layer, gradient, previous, values[l], below);
+      } else if (layer.kind != LayerKind::kDense) {
         NormaliseBack(layer, gradient, saved_[l], previous, &values[l], below);
       } else {
         if (previous) {
@@ -702,7 +925,7 @@ class StepBuilder {
   void InputGradient(const Layer& layer, Value& gradient, const Layer& previous, Value& input,
                      Value& below, std::uint32_t first_tile) {
     const Tensor& dy = *gradient.f;
-    below = {previous.name + " output gradient", layer.inputs, mode_.gradients, {}, {}, {}};
+    below = {previous.name + " output gradient", layer.inputs, mode_.gradients, {}, {}, {}, {}, {}};
     below.f = flow_.Sbuf(below.name, below.dtype, {rows_, Tiles(layer.inputs), batch_});
     // Exact there: the weights, or their scaled copy with the scale taken out again.
     const Dtype exact = mode_.weight_scale == 1 ? mode_.compute : Dtype::kBf16;

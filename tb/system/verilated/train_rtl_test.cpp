@@ -39,7 +39,7 @@ TEST_CASE("steps on the RTL leave the bytes that they leave on the functional mo
   o.model.embeddings = {{9, 4}};
   o.model.layers[0].activation = train::Activation::kNone;
   o.model.layers.insert(o.model.layers.begin() + 1,
-                        {train::LayerKind::kLayerNorm, 0, train::Activation::kRelu, true});
+                        {train::LayerKind::kLayerNorm, 0, train::Activation::kRelu, true, 0, 0});
   o.mode = train::NumericMode::Named(mode);
   o.optimizer.kind = kind;
   o.optimizer.weight_decay = 0.01f;
