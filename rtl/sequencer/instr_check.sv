@@ -239,7 +239,7 @@ module instr_check #(
       one_operand = func == dither_pkg::VecFuncCopy || func == dither_pkg::VecFuncAbs;
     endfunction
     function automatic logic on_words(input logic [7:0] func);
-      on_words = func >= dither_pkg::VecFuncAnd;
+      on_words = func >= dither_pkg::VecFuncAnd && func <= dither_pkg::VecFuncAsr;
     endfunction
 
     always_comb begin : checks

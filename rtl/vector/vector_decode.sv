@@ -44,7 +44,7 @@ module vector_decode #(
     stats_o = i.opcode == dither_pkg::OpStats;
     shuffle = i.opcode == dither_pkg::OpShuffle;
     two     = tensor && i.func_1 != 8'd0;
-    words   = tensor && i.func >= dither_pkg::VecFuncAnd;
+    words   = tensor && i.func >= dither_pkg::VecFuncAnd && i.func <= dither_pkg::VecFuncAsr;
     fused   = two && i.func == dither_pkg::VecFuncMul
            && (i.func_1 == dither_pkg::VecFuncAdd || i.func_1 == dither_pkg::VecFuncSub);
     last_func   = two ? i.func_1 : i.func;

@@ -90,28 +90,33 @@ module vector_lane #(
     end
   end
 
-  // What stage 3 works on: {a, b, addend, source 1 for step 1}. elem is source 0 as it was picked, acc
-  // what ends a group of statistics is made of; the group's first element is its pivot.
-  function automatic logic [127:0] Operands(
-    input vector_pkg::ctrl_t ctrl, input logic [1:0] kind, input logic first, input logic [31:0] elem,
-    input logic [31:0] raw_1, input logic [31:0] word, input logic [31:0] keep, input logic [31:0] sum
-  );
-    logic [31:0] a, y, c, along, scalar;
-    logic        element, unused_ctrl;
-    unused_ctrl = ^ctrl;
-    element = !ctrl.stats || kind == stream_pkg::KindElement;
-    scalar  = ctrl.scalars ? word : ctrl.imm_0;
-    along   = ctrl.read_1 ? fp_pkg::Widen(ctrl.dtype_1, raw_1) : ctrl.two ? ctrl.imm_1 : scalar;
-    a       = !element ? sum : ctrl.index ? keep : fp_pkg::Widen(ctrl.dtype_0, elem);
-    if (!ctrl.stats) y = ctrl.two ? scalar : along;
-    else if (!element) y = ctrl.imm_0;
-    else y = first ? a : keep;
-    c = ctrl.fused ? along
-      : ctrl.stats && kind == stream_pkg::KindMean ? keep
-      : Flip(ctrl.stats, y);
-    Operands = {Flip(ctrl.step_0.neg_a, a), y, ctrl.step_0.fma ? Flip(ctrl.step_0.neg_c, c) : 32'd0,
-                ctrl.deep && ctrl.read_1 ? along : 32'd0};
-  endfunction
+  // What stage 3 works on: a, b, addend, and source 1 on its way to step 1. Without en_i, so that a
+  // simulator makes them once; nothing moves without an element.
+  logic [31:0] a2, along, scalar, y2, c2;
+  logic        element_2;
+  always_comb begin
+    a2        = '0;
+    along     = '0;
+    scalar    = '0;
+    y2        = '0;
+    c2        = '0;
+    element_2 = 1'b0;
+    if (valid_i[2]) begin
+      element_2 = !ctrl_i.stats || kind_2_i == stream_pkg::KindElement;
+      if (!element_2) a2 = kind_2_i == stream_pkg::KindSquares ? acc_squares : acc;
+      else if (ctrl_i.index) a2 = keep_q;
+      else a2 = fp_pkg::Widen(ctrl_i.dtype_0, Source(ctrl_i.source, raw_0_i, iota_i, start_q, random));
+      scalar = ctrl_i.scalars ? scalar_q : ctrl_i.imm_0;
+      along  = ctrl_i.read_1 ? fp_pkg::Widen(ctrl_i.dtype_1, raw_1_i)
+             : ctrl_i.two ? ctrl_i.imm_1 : scalar;
+      if (!ctrl_i.stats) y2 = ctrl_i.two ? scalar : along;
+      else if (!element_2) y2 = ctrl_i.imm_0;
+      else y2 = first_2_i ? a2 : keep_q;  // the first element of a group is its pivot
+      c2 = ctrl_i.fused ? along
+         : ctrl_i.stats && kind_2_i == stream_pkg::KindMean ? keep_q
+         : Flip(ctrl_i.stats, y2);
+    end
+  end
 
   always_ff @(posedge clk_i) begin
     if (prepare_i) begin
@@ -122,11 +127,11 @@ module vector_lane #(
     end
     if (en_i) begin
       if (valid_i[2]) begin
-        {a3_q, y3_q, c3_q, b3_q} <= Operands(
-            ctrl_i, kind_2_i, first_2_i,
-            Source(ctrl_i.source, raw_0_i, iota_i, start_q, random), raw_1_i, scalar_q, keep_q,
-            kind_2_i == stream_pkg::KindSquares ? acc_squares : acc);
-        if (ctrl_i.stats && first_2_i) keep_q <= fp_pkg::Widen(ctrl_i.dtype_0, raw_0_i);
+        a3_q <= Flip(ctrl_i.step_0.neg_a, a2);
+        y3_q <= y2;
+        if (ctrl_i.step_0.fma) c3_q <= Flip(ctrl_i.step_0.neg_c, c2);
+        if (ctrl_i.deep && ctrl_i.read_1) b3_q <= along;
+        if (ctrl_i.stats && first_2_i) keep_q <= a2;
       end
       if (valid_i[3] && !ctrl_i.step_0.fma) begin
         alt4_q <= ctrl_i.transpose ? turned_i : ctrl_i.bus && !ctrl_i.index ? bus_i

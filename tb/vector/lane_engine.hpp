@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "sim/isa/isa.hpp"
+#include "sim/model/check.hpp"
 #include "sim/model/fp32.hpp"
 #include "sim/model/function_table.hpp"
 #include "sim/model/lfsr.hpp"
@@ -155,7 +156,7 @@ inline void Execute(const EngineInstr& i, LaneMemory& m) {
               for (int k = 0; k < 4; ++k) at += static_cast<std::int64_t>(n[k]) * str[k];
               return static_cast<std::int64_t>(off) + at * DtypeBytes(dtype);
             };
-            const bool words = op == isa::Op::kTensor && i.func >= 15;
+            const bool words = op == isa::Op::kTensor && OnWords(i.func);
             const auto narrow = [&](std::int64_t at, std::uint32_t value) {
               const std::uint32_t word = RandomWord(m.rng[lane], kWhiten);
               m.Store(i.space_d, lane, at, dtype_d, NarrowFromFp32(dtype_d, value, round, i.sat != 0, word));
@@ -583,7 +584,7 @@ inline EngineInstr AnyInstruction(OperandMaker& make, LaneMemory& m, isa::Op op,
   make.Place(results, bytes(i.space_d), area, d, i.off_d, i.str_d, still, stats ? 1 : 0);
   make.Place(i, bytes(i.space_0), (area + 1) % 3, s0, i.off_0, i.str_0, 0);
   make.Place(i, bytes(i.space_1), (area + 2) % 3, s1, i.off_1, i.str_1, 0);
-  const bool bits = op == isa::Op::kShuffle || (op == isa::Op::kTensor && i.func >= 15);
+  const bool bits = op == isa::Op::kShuffle || (op == isa::Op::kTensor && OnWords(i.func));
   make.Fill(m, i, i.space_0, i.off_0, i.str_0, s0, bits);
   make.Fill(m, i, i.space_1, i.off_1, i.str_1, s1, bits);
   return i;
