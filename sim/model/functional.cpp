@@ -657,7 +657,7 @@ CheckResult FunctionalModel::Load(const EngineInstr& i) {
   }
   const std::uint64_t length = 8 * std::uint64_t{LoadBits(image.data() + 4, 4)};
   if (length > image.size() || !functions_.Load({image.data(), static_cast<std::size_t>(length)})) {
-    return {isa::Err::kBadTable, 1, i.off_0};
+    return {isa::Err::kBadTable, 0, i.off_0};
   }
   return {};
 }
