@@ -50,10 +50,13 @@ BUILD = $(MAKE) $(if $(findstring j,$(filter -j%,$(MAKEFLAGS))$(findstring jobse
 help: ## list the verbs and options
 	@echo 'Dither: make VERB [OPTION=value ...]'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@echo 'Evidence on its own:'
+	@sed -nE 's/^([a-z-]+):[^#]* # (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 	@echo 'Options (with defaults): CONFIG=$(CONFIG) ($(CONFIGS)), SEED=$(SEED), TRACE=$(TRACE) (1: waves), THREADS=$(THREADS),'
 	@echo '  sim: BACKEND=$(BACKEND) (rtl functional), IMAGES=$(IMAGES), IMAGE=file.pgm, DATASET=$(DATASET) (auto mnist digits fashion)'
 	@echo '  bench-gemm: SHAPES=$(SHAPES), DRAW=$(DRAW) (mixed uniform log)'
 	@echo '  synth, explore: LIB=liberty file, BLOCKS=$(BLOCKS), POINTS=$(POINTS)      test: FILTER=Catch2 test specification      JOBS=$(JOBS)'
+	@echo '  proof, soak: UNITS=$(UNITS)      bench: BUILDS=1 (build times), SYNTH=1 (synthesis as well)'
 
 deps: ## install what is missing (Debian packages, pictures)
 	@DATASET=$(DATASET) scripts/setup.sh sim synth wave
@@ -117,13 +120,16 @@ bench-gemm: ## how busy the array is: 512^3, a cold product, SHAPES random ones 
 # The array's own proofs and long runs: make proof-array, soak-array, mutants (docs/verification.md).
 PROOFS ?=
 MUTANTS ?= 500
-.PHONY: proof-array soak-array mutants
-proof-array:
+.PHONY: proof-array soak-array mutants activity
+proof-array: # the PE against its specification, part by part (PROOFS=quick or names)
 	@scripts/setup.sh --no-data synth
 	@python3 scripts/array_proof.py $(if $(filter quick,$(PROOFS)),--quick) $(filter-out quick,$(PROOFS))
+activity: # capacitance a PE switches, by the share of zeros among the operands (LIB=)
+	@scripts/setup.sh --no-data synth
+	@python3 synth/activity.py $(if $(LIB),--lib $(LIB))
 DOTS   ?= 1000000000
 $(call number,DOTS,1,9223372036854775807)
-soak-array:
+soak-array: # every bf16 product, DOTS=1000000000 dot products: 1.5 hours
 	@scripts/setup.sh --no-data sim
 	@+$(BUILD) build/soak/pe_array-16 build/soak/pe_array-16-d4 build/test/pe_product build/test/pe_product-structure
 	@build/test/pe_product -d yes '[bf16]'
@@ -142,10 +148,10 @@ UNITS ?= rounder array
 proof: $(UNITS:%=proof-%) ## formal proofs (UNITS=rounder, array): for every input, and refuted for known faults
 soak: $(UNITS:%=soak-%) ## minutes to hours of enumeration on the RTL (the same UNITS; array: DOTS=, SEED=)
 .PHONY: proof soak proof-rounder soak-rounder stats-rounder dieharder pictures-rounder cost-rounder
-proof-rounder:
+proof-rounder: # the rounder against its specification, and 24 faults refuted
 	@scripts/setup.sh --no-data synth
 	@python3 scripts/proof.py --mutants --jobs $(JOBS)
-soak-rounder:
+soak-rounder: # every fraction and word, 562 million inputs: minutes
 	@scripts/setup.sh --no-data sim
 	@+$(BUILD) build/soak/rounder
 	@build/soak/rounder -d yes
@@ -154,16 +160,16 @@ stats-rounder: # statistics of the random words at full length
 	@+$(BUILD) build/host/rounder_stats
 	@build/host/rounder_stats --results build/results.d/rounder.json
 	@python3 scripts/results.py gather
-dieharder: # docs/dieharder.md
+dieharder: # dieharder on the random words: docs/dieharder.md, a quarter of an hour
 	@scripts/setup.sh --no-data sim random
 	@+$(BUILD) build/host/rounder_words
 	@scripts/dieharder.sh build/host/rounder_words
-pictures-rounder: # docs/pictures/rounder_*.png
+pictures-rounder: # sums, errors and drift of roundings: docs/pictures/rounder_*.png
 	@scripts/setup.sh --no-data sim docs
 	@+$(BUILD) build/host/rounder_stats
 	@build/host/rounder_stats --pictures build/pictures
 	@gnuplot -e "data='build/pictures'; out='docs/pictures'" docs/pictures/rounder.gp
-cost-rounder: # area of stochastic rounding and of its random source
+cost-rounder: # area of stochastic rounding and of its random source (LIB=)
 	@scripts/setup.sh --no-data synth
 	@python3 synth/rounder_cost.py $(if $(LIB),--lib $(LIB))
 
@@ -259,7 +265,7 @@ $(ARRAY_FULL)/Vpe_array__ALL.a: $(ARRAY_FULL)/Vpe_array_hier.mk
 	$(VL_MAKE) -f Vpe_array_hier.mk > $(@D)/build.log 2>&1 || { cat $(@D)/build.log; exit 1; }
 	$(VL_MAKE) -f Vpe_array.mk verilated.o verilated_dpi.o verilated_threads.o >> $(@D)/build.log 2>&1
 	@touch $@
-ARRAY_FULL_LIBS := $(ARRAY_FULL)/Vpe_array__ALL.a $(ARRAY_FULL)/Vpe_tile_d/libpe_tile_d.a \
+ARRAY_FULL_LIBS := $(ARRAY_FULL)/Vpe_array__ALL.a $(ARRAY_FULL)/Vpe_tile_*/libpe_tile_*.a \
   $(addprefix $(ARRAY_FULL)/,verilated.o verilated_dpi.o verilated_threads.o)
 $(ARRAY_FULL)/%.o: %.cpp $(ARRAY_FULL)/Vpe_array__ALL.a
 	@mkdir -p $(@D)

@@ -100,12 +100,14 @@ $(foreach c,$(CONFIGS),$(eval $(call system_test,$(c))))
 TEST_PROGRAMS += build/test/system-functional build/test/system-nano build/test/system-tiny
 
 # ---- checks that are commands
-CHECKS := generated results proof plan main-job gemm-bench waves lint synth-nano results-py synth-py setup proof-array soak-array
+CHECKS := generated results proof plan main-job gemm-bench waves lint hierarchy synth-nano results-py synth-py setup proof-array soak-array
 CHECK_proof := python3 scripts/proof.py
 CHECK_plan := python3 scripts/check_plan.py
 CHECK_generated := python3 scripts/gen_isa.py --check
 CHECK_results := python3 scripts/results.py check
 CHECK_lint := scripts/lint.sh
+# The tiles of the full array as blocks of their own; `make regress` also runs them.
+CHECK_hierarchy := make -s build/array-full/Vpe_array_hier.mk
 CHECK_main-job := build/tiny/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 300
 CHECK_gemm-bench := build/tiny/gemm_bench --bars --no-square --draw log --shapes 12
 CHECK_synth-nano := python3 synth/synth.py --config nano --jobs 2 --no-results
