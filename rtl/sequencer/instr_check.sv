@@ -355,7 +355,7 @@ module instr_check #(
         end
         if (e.size[0] == 16'd0 || e.size[1] == 16'd0 || e.size[2] == 16'd0 || e.size[3] == 16'd0
          || e.parts == 8'd0 || (!load && (e.parts_d == 8'd0 || (!array && e.parts != e.parts_d)))
-         || (load && (e.size[0][0] || e.size[1] != 16'd1 || e.size[2] != 16'd1 || e.size[3] != 16'd1))
+         || (load && ((e.size[0] & 16'd1) != 16'd0 || e.size[1] != 16'd1 || e.size[2] != 16'd1 || e.size[3] != 16'd1))
          || (transpose && e.size != {48'h1_0001_0001, 16'(e.parts)})
          || (transposed && e.size[0] != 16'(e.parts))) begin
           stat_err     = dither_pkg::ErrBadSize;
