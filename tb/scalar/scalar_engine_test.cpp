@@ -220,6 +220,78 @@ TEST_CASE("a set loads from any partitions; a damaged one is refused and the one
   REQUIRE(agrees(ActFunc::kSin));
 }
 
+TEST_CASE("sine and cosine agree with the model next to multiples of pi / 2, where every bit of the turn shows",
+          "[scalar][functions][directed]") {
+  // Among them 0x6f79be45, the closest of all fp32 numbers: 2^-29 of a quadrant.
+  std::vector<std::uint32_t> close;
+  constexpr std::uint64_t kMask = (std::uint64_t{1} << model::kTurnBits) - 1;
+  for (std::uint32_t x = 0x6c000000; x < 0x70000000; ++x) {
+    const std::uint64_t r =
+        model::QuarterTurns((x & 0x7fffff) | 0x800000, static_cast<int>(x >> 23) - 127) & kMask;
+    if (std::min(r, ~r & kMask) >> 28 == 0) close.push_back(x);  // 2^-24 of a quadrant
+  }
+  REQUIRE(close.size() >= 8);
+  Bench bench(5, 0, kRows);
+  const auto image = FunctionSet({ActFunc::kSin, ActFunc::kCos}).Image();
+  bench.Run({PlaceImage(bench.memory, image, 0, kRows, 0)});
+  REQUIRE(bench.memory.functions.Load(image));
+  for (const ActFunc func : {ActFunc::kSin, ActFunc::kCos}) {
+    for (std::uint32_t p = 0; p < kRows; ++p) {
+      for (std::size_t n = 0; n < close.size(); ++n) {
+        bench.memory.Store(0, p, static_cast<std::int64_t>(4 * n), Dtype::kFp32,
+                           close[n] | (p % 2 != 0 ? kFp32Sign : 0));
+      }
+    }
+    EngineInstr i = Packed(Op::kAct, static_cast<std::uint16_t>(close.size()), Dtype::kFp32, 8192, 0,
+                           0, kRows);
+    i.func = static_cast<std::uint8_t>(func);
+    i.imm0 = kFp32One;
+    i.src1_imm = 1;
+    isa::SetImm1(i, kFp32Sign);
+    LaneMemory expected = bench.memory;
+    Execute(i, expected);
+    bench.Run({i});
+    REQUIRE(bench.memory.Difference(expected) == "");
+  }
+}
+
+TEST_CASE("every bit of the CRC counts", "[scalar][functions][load]") {
+  Bench bench(6, 0, kRows);
+  const auto good = FunctionSet({ActFunc::kReciprocal}).Image();
+  // What a flip of each of the last 32 bits does to the CRC; then combinations that change one bit of it.
+  std::array<std::uint32_t, 32> effect{}, flips{};
+  for (std::uint32_t b = 0; b < 32; ++b) {
+    auto image = good;
+    image[image.size() - 4 + b / 8] ^= static_cast<std::uint8_t>(1u << b % 8);
+    effect[b] = model::Crc32(image) ^ model::Crc32(good);
+    flips[b] = 1u << b;
+  }
+  for (std::uint32_t bit = 0; bit < 32; ++bit) {  // Gauss: afterwards effect[bit] == 1 << bit
+    std::uint32_t from = bit;
+    while ((effect[from] >> bit & 1) == 0) ++from;
+    std::swap(effect[from], effect[bit]);
+    std::swap(flips[from], flips[bit]);
+    for (std::uint32_t k = 0; k < 32; ++k) {
+      if (k == bit || (effect[k] >> bit & 1) == 0) continue;
+      effect[k] ^= effect[bit];
+      flips[k] ^= flips[bit];
+    }
+  }
+  for (std::uint32_t bit = 0; bit < 32; ++bit) {
+    auto bad = good;
+    for (std::uint32_t b = 0; b < 4; ++b) {
+      bad[bad.size() - 4 + b] ^= static_cast<std::uint8_t>(flips[bit] >> (8 * b));
+    }
+    REQUIRE((model::Crc32(bad) ^ model::Crc32(good)) == 1u << bit);
+    bench.errors.clear();
+    bench.Run({PlaceImage(bench.memory, bad, 0, kRows, 0)});
+    REQUIRE(bench.errors.size() == 1);
+  }
+  bench.errors.clear();
+  bench.Run({PlaceImage(bench.memory, good, 0, kRows, 0)});
+  REQUIRE(bench.errors.empty());
+}
+
 TEST_CASE("one activation reads what the one before it wrote", "[scalar][random]") {
   const auto seed = GENERATE(range(1u, 5u));
   const auto stall = GENERATE(0, 40);
