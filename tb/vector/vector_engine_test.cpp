@@ -281,7 +281,10 @@ TEST_CASE("what a second step, scalars, statistics and moves between lanes add i
   CHECK(extra(i) == 3 + 8 * 10);
   CHECK(extra(packed(Op::kShuffle, 0)) == 0);
   i = packed(Op::kShuffle, 1);
+  const std::uint64_t work = bench.work, writes = bench.writes;
   CHECK(extra(i) == 1 + 512 * (kRows + 1));
+  CHECK(bench.work - work == 512);  // a held pipe writes nothing twice
+  CHECK(bench.writes - writes == 256);
   i = packed(Op::kShuffle, 2);  // 64 blocks of Rows columns, read and written, and a bubble each
   i.size = {kRows, 64, 1, 1};
   i.str_0[1] = i.str_d[1] = kRows;
