@@ -158,7 +158,20 @@ mutants: ## faults in the PE's gates: each has to be noticed by the test or show
 functions: ## fit the scalar engine's function tables again (sim/function/tables.cpp), every bf16 input checked
 	@+$(BUILD) build/host/functions
 	@build/host/functions write
-.PHONY: functions
+# make function NAME=mish EXPR='x * tanh(softplus(x))' [SYMMETRY=odd|even]: docs/blocks/scalar_engine.md
+NAME     ?= mish
+EXPR     ?= x * tanh(softplus(x))
+SYMMETRY ?=
+function: ## a function of one's own: fit, check every bf16 input, load and use it (NAME= EXPR= SYMMETRY=)
+	@+$(BUILD) build/host/functions
+	@mkdir -p build/functions
+	@build/host/functions fit '$(NAME)' '$(EXPR)' 'build/functions/$(NAME).dft' $(SYMMETRY)
+STEP ?= 1
+FUNCTIONS ?= exp log rsqrt reciprocal tanh
+soak-functions: # the fp32 error on all 2^32 inputs (STEP=1), FUNCTIONS=names: minutes each
+	@+$(BUILD) build/host/functions
+	@build/host/functions soak $(STEP) $(FUNCTIONS)
+.PHONY: functions function soak-functions
 
 gen: ## regenerate package, header and page from scripts/isa.toml, and docs/results.md
 	@python3 scripts/gen_isa.py
@@ -222,7 +235,7 @@ build/host/libdither.a: $(HOST_OBJ)
 	@ar rcs $@ $^
 build/host/host_train: build/host/sim/host_train/host_train_main.o build/host/libdither.a
 	@g++ $^ $(LIBS) -o $@
-build/host/functions: build/host/sim/app/functions.o $(filter-out build/host/sim/function/tables.o build/host/sim/function/function_set.o,$(filter build/host/sim/function/%,$(HOST_OBJ))) build/host/sim/model/function_table.o
+build/host/functions: build/host/sim/app/functions.o build/host/libdither.a
 	@g++ $^ $(LIBS) -o $@
 build/host/rounder_%: build/host/sim/app/rounder_%.o
 	@g++ $^ $(LIBS) -o $@

@@ -103,7 +103,7 @@ TEST_PROGRAMS += build/test/system-functional build/test/system-nano build/test/
 CHECKS := generated results proof plan main-job train gemm-bench waves lint hierarchy synth-nano results-py synth-py setup proof-array soak-array
 CHECK_proof := python3 scripts/proof.py
 CHECK_plan := python3 scripts/check_plan.py
-CHECK_generated := python3 scripts/gen_isa.py --check
+CHECK_generated := python3 scripts/gen_isa.py --check && python3 scripts/gen_exp2.py --check && build/host/functions check
 CHECK_results := python3 scripts/results.py check
 CHECK_lint := scripts/lint.sh
 # The tiles of the full array as blocks of their own; `make regress` also runs them.
@@ -122,4 +122,4 @@ CHECK_setup := scripts/setup.sh --check sim synth wave
 CHECK_soak-array := build/soak/pe_array-16 --dots 1000000 && build/soak/pe_array-16-d4 --dots 200000 && ! build/soak/pe_array-16 --dots 1000 --broken
 CHECK_proof-array := python3 scripts/array_proof.py --quick
 
-all-tests: $(TEST_PROGRAMS) build/tiny/digits build/tiny/train build/host/host_train build/nano-trace/wave_demo build/tiny/bench build/tiny/gemm_bench build/soak/pe_array-16 build/soak/pe_array-16-d4
+all-tests: $(TEST_PROGRAMS) build/host/functions build/tiny/digits build/tiny/train build/host/host_train build/nano-trace/wave_demo build/tiny/bench build/tiny/gemm_bench build/soak/pe_array-16 build/soak/pe_array-16-d4
