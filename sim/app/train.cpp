@@ -29,7 +29,7 @@ struct Options {
   std::string data, checkpoint = "build/train/digits.ckpt", csv, mode = "bf16-sr", optimizer = "sgd",
                     activation = "relu";
   std::vector<std::uint32_t> hidden = {128};
-  int epochs = 12, rtl_steps = 3, max_shift = -1;
+  int epochs = 20, rtl_steps = 3, max_shift = -1;
   std::uint32_t batch = 32;
   float rate = 0.1f, momentum = 0.9f, weight_decay = 0;
   std::uint64_t seed = 1;
