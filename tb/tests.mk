@@ -100,7 +100,7 @@ $(foreach c,$(CONFIGS),$(eval $(call system_test,$(c))))
 TEST_PROGRAMS += build/test/system-functional build/test/system-nano build/test/system-tiny
 
 # ---- checks that are commands
-CHECKS := generated results proof plan main-job gemm-bench waves lint hierarchy synth-nano results-py synth-py setup proof-array soak-array
+CHECKS := generated results proof plan main-job threads gemm-bench waves lint hierarchy synth-nano results-py synth-py setup proof-array soak-array
 CHECK_proof := python3 scripts/proof.py
 CHECK_plan := python3 scripts/check_plan.py
 CHECK_generated := python3 scripts/gen_isa.py --check
@@ -109,6 +109,8 @@ CHECK_lint := scripts/lint.sh
 # The tiles of the full array as blocks of their own; `make regress` also runs them.
 CHECK_hierarchy := make -s build/array-full/Vpe_array_hier.mk
 CHECK_main-job := build/tiny/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 300
+# Two simulation threads, stochastic rounding, every rounder state compared: the same run as with one.
+CHECK_threads := build/nano-t2/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 40 --stochastic
 CHECK_gemm-bench := build/tiny/gemm_bench --bars --no-square --draw log --shapes 12
 CHECK_synth-nano := python3 synth/synth.py --config nano --jobs 2 --no-results
 CHECK_waves := scripts/wave.sh --check build/nano-trace/wave_demo build/wave/demo.fst
@@ -119,4 +121,4 @@ CHECK_setup := scripts/setup.sh --check sim synth wave
 CHECK_soak-array := build/soak/pe_array-16 --dots 1000000 && build/soak/pe_array-16-d4 --dots 200000 && ! build/soak/pe_array-16 --dots 1000 --broken
 CHECK_proof-array := python3 scripts/array_proof.py --quick
 
-all-tests: $(TEST_PROGRAMS) build/tiny/digits build/host/train build/nano-trace/wave_demo build/tiny/bench build/tiny/gemm_bench build/soak/pe_array-16 build/soak/pe_array-16-d4
+all-tests: $(TEST_PROGRAMS) build/tiny/digits build/nano-t2/digits build/host/train build/nano-trace/wave_demo build/tiny/bench build/tiny/gemm_bench build/soak/pe_array-16 build/soak/pe_array-16-d4
