@@ -21,7 +21,7 @@ POINTS  ?= main
 JOBS    ?= $(shell nproc)
 FILTER  ?=
 SIM_ARGS ?=
-EPOCHS  ?= 12
+EPOCHS  ?= 20
 BATCH   ?= 32
 MODE    ?= bf16-sr
 TRAIN_ARGS ?=
@@ -63,12 +63,15 @@ BUILD = $(MAKE) $(if $(findstring j,$(filter -j%,$(MAKEFLAGS))$(findstring jobse
 help: ## list the verbs and options
 	@echo 'Dither: make VERB [OPTION=value ...]'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@echo 'Evidence on its own:'
+	@sed -nE 's/^([a-z-]+):[^#]* # (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 	@echo 'Options (with defaults): CONFIG=$(CONFIG) ($(CONFIGS)), SEED=$(SEED), TRACE=$(TRACE) (1: waves), THREADS=$(THREADS),'
 	@echo '  sim: BACKEND=$(BACKEND) (rtl functional), IMAGES=$(IMAGES), IMAGE=file.pgm, DATASET=$(DATASET) (auto mnist digits fashion)'
 	@echo '  train: EPOCHS=$(EPOCHS), BATCH=$(BATCH), MODE=$(MODE) (fp32 bf16-rne bf16-sr fp8-sr mixed), TRAIN_ARGS=options of build/tiny/train'
 	@echo '  study: SETS, MODES, SEEDS=10, EPOCHS, DATA=own file, STUDY=run (cost batch tune report status), STUDY_ARGS (scripts/study.py --help)'
 	@echo '  bench-gemm: SHAPES=$(SHAPES), DRAW=$(DRAW) (mixed uniform log)'
 	@echo '  synth, explore: LIB=liberty file, BLOCKS=$(BLOCKS), POINTS=$(POINTS)      test: FILTER=Catch2 test specification      JOBS=$(JOBS)'
+	@echo '  proof, soak: UNITS=$(UNITS)      bench: BUILDS=1 (build times), SYNTH=1 (synthesis as well)'
 
 deps: ## install what is missing (Debian packages, pictures)
 	@DATASET=$(DATASET) scripts/setup.sh sim synth wave
@@ -147,13 +150,16 @@ study: ## train on real data in five numeric modes, table and curves (SETS, MODE
 # The array's own proofs and long runs: make proof-array, soak-array, mutants (docs/verification.md).
 PROOFS ?=
 MUTANTS ?= 500
-.PHONY: proof-array soak-array mutants
-proof-array:
+.PHONY: proof-array soak-array mutants activity
+proof-array: # the PE against its specification, part by part (PROOFS=quick or names)
 	@scripts/setup.sh --no-data synth
 	@python3 scripts/array_proof.py $(if $(filter quick,$(PROOFS)),--quick) $(filter-out quick,$(PROOFS))
+activity: # capacitance a PE switches, by the share of zeros among the operands (LIB=)
+	@scripts/setup.sh --no-data synth
+	@python3 synth/activity.py $(if $(LIB),--lib $(LIB))
 DOTS   ?= 1000000000
 $(call number,DOTS,1,9223372036854775807)
-soak-array:
+soak-array: # every bf16 product, DOTS=1000000000 dot products: 1.5 hours
 	@scripts/setup.sh --no-data sim
 	@+$(BUILD) build/soak/pe_array-16 build/soak/pe_array-16-d4 build/test/pe_product build/test/pe_product-structure
 	@build/test/pe_product -d yes '[bf16]'
@@ -167,7 +173,20 @@ mutants: ## faults in the PE's gates: each has to be noticed by the test or show
 functions: ## fit the scalar engine's function tables again (sim/function/tables.cpp), every bf16 input checked
 	@+$(BUILD) build/host/functions
 	@build/host/functions write
-.PHONY: functions
+# make function NAME=mish EXPR='x * tanh(softplus(x))' [SYMMETRY=odd|even]: docs/blocks/scalar_engine.md
+NAME     ?= mish
+EXPR     ?= x * tanh(softplus(x))
+SYMMETRY ?=
+function: ## a function of one's own: fit, check every bf16 input, load and use it (NAME= EXPR= SYMMETRY=)
+	@+$(BUILD) build/host/functions
+	@mkdir -p build/functions
+	@build/host/functions fit '$(NAME)' '$(EXPR)' 'build/functions/$(NAME).dft' $(SYMMETRY)
+STEP ?= 1
+FUNCTIONS ?= exp log rsqrt reciprocal tanh
+soak-functions: # the fp32 error on all 2^32 inputs (STEP=1), FUNCTIONS=names: minutes each
+	@+$(BUILD) build/host/functions
+	@build/host/functions soak $(STEP) $(FUNCTIONS)
+.PHONY: functions function soak-functions
 
 gen: ## regenerate package, header and page from scripts/isa.toml, and docs/results.md
 	@python3 scripts/gen_isa.py
@@ -177,10 +196,10 @@ UNITS ?= rounder array
 proof: $(UNITS:%=proof-%) ## formal proofs (UNITS=rounder, array): for every input, and refuted for known faults
 soak: $(UNITS:%=soak-%) ## minutes to hours of enumeration on the RTL (the same UNITS; array: DOTS=, SEED=)
 .PHONY: proof soak proof-rounder soak-rounder stats-rounder dieharder pictures-rounder cost-rounder
-proof-rounder:
+proof-rounder: # the rounder against its specification, and 24 faults refuted
 	@scripts/setup.sh --no-data synth
 	@python3 scripts/proof.py --mutants --jobs $(JOBS)
-soak-rounder:
+soak-rounder: # every fraction and word, 562 million inputs: minutes
 	@scripts/setup.sh --no-data sim
 	@+$(BUILD) build/soak/rounder
 	@build/soak/rounder -d yes
@@ -189,16 +208,16 @@ stats-rounder: # statistics of the random words at full length
 	@+$(BUILD) build/host/rounder_stats
 	@build/host/rounder_stats --results build/results.d/rounder.json
 	@python3 scripts/results.py gather
-dieharder: # docs/dieharder.md
+dieharder: # dieharder on the random words: docs/dieharder.md, a quarter of an hour
 	@scripts/setup.sh --no-data sim random
 	@+$(BUILD) build/host/rounder_words
 	@scripts/dieharder.sh build/host/rounder_words
-pictures-rounder: # docs/pictures/rounder_*.png
+pictures-rounder: # sums, errors and drift of roundings: docs/pictures/rounder_*.png
 	@scripts/setup.sh --no-data sim docs
 	@+$(BUILD) build/host/rounder_stats
 	@build/host/rounder_stats --pictures build/pictures
 	@gnuplot -e "data='build/pictures'; out='docs/pictures'" docs/pictures/rounder.gp
-cost-rounder: # area of stochastic rounding and of its random source
+cost-rounder: # area of stochastic rounding and of its random source (LIB=)
 	@scripts/setup.sh --no-data synth
 	@python3 synth/rounder_cost.py $(if $(LIB),--lib $(LIB))
 
@@ -234,7 +253,7 @@ build/host/host_train: build/host/sim/host_train/host_train_main.o build/host/li
 	@g++ $^ $(LIBS) -o $@
 build/host/study_run build/host/study_host: build/host/%: build/host/sim/app/%.o build/host/libdither.a
 	@g++ $^ $(LIBS) -o $@
-build/host/functions: build/host/sim/app/functions.o $(filter-out build/host/sim/function/tables.o build/host/sim/function/function_set.o,$(filter build/host/sim/function/%,$(HOST_OBJ))) build/host/sim/model/function_table.o
+build/host/functions: build/host/sim/app/functions.o build/host/libdither.a
 	@g++ $^ $(LIBS) -o $@
 build/host/rounder_%: build/host/sim/app/rounder_%.o
 	@g++ $^ $(LIBS) -o $@
@@ -247,7 +266,7 @@ build/data/%/images.idx3:
 # -------------------------------------------------------------------------------- verilated models
 # build/<variant>/ holds the core of one configuration and the programs linked with it.
 VARIANT := $(CONFIG)$(if $(filter 1,$(TRACE)),-trace)$(if $(filter-out 1,$(THREADS)),-t$(THREADS))
-RTL_PKGS := rtl/isa/dither_pkg.sv rtl/tensor/array_pkg.sv rtl/fp/fp_pkg.sv rtl/rounder/rounder_pkg.sv rtl/stream/lane_seed_pkg.sv
+RTL_PKGS := rtl/isa/dither_pkg.sv rtl/tensor/array_pkg.sv rtl/fp/fp_pkg.sv rtl/rounder/rounder_pkg.sv rtl/stream/lane_seed_pkg.sv rtl/stream/stream_pkg.sv rtl/vector/vector_pkg.sv rtl/scalar/exp2_pkg.sv rtl/scalar/func_pkg.sv
 RTL_DIRS := $(patsubst %/,%,$(wildcard rtl/*/))
 VERILATE := verilator --cc -O3 --unroll-count 256 --x-assign fast --x-initial fast --MMD --MP -Irtl/common \
   $(addprefix -y ,$(RTL_DIRS)) scripts/lint.vlt
@@ -305,7 +324,7 @@ $(ARRAY_FULL)/Vpe_array__ALL.a: $(ARRAY_FULL)/Vpe_array_hier.mk
 	$(VL_MAKE) -f Vpe_array_hier.mk > $(@D)/build.log 2>&1 || { cat $(@D)/build.log; exit 1; }
 	$(VL_MAKE) -f Vpe_array.mk verilated.o verilated_dpi.o verilated_threads.o >> $(@D)/build.log 2>&1
 	@touch $@
-ARRAY_FULL_LIBS := $(ARRAY_FULL)/Vpe_array__ALL.a $(ARRAY_FULL)/Vpe_tile_d/libpe_tile_d.a \
+ARRAY_FULL_LIBS := $(ARRAY_FULL)/Vpe_array__ALL.a $(ARRAY_FULL)/Vpe_tile_*/libpe_tile_*.a \
   $(addprefix $(ARRAY_FULL)/,verilated.o verilated_dpi.o verilated_threads.o)
 $(ARRAY_FULL)/%.o: %.cpp $(ARRAY_FULL)/Vpe_array__ALL.a
 	@mkdir -p $(@D)

@@ -53,9 +53,11 @@ def main():
            "inline constexpr std::array<Exp2Segment, 64> kExp2 = {{"]
     cpp += [f"    {{0x{a:08x}, 0x{b:07x}, 0x{c:05x}}}," for a, b, c in rows]
     cpp += ["}};", "", "}  // namespace dither::model", ""]
-    w1, w2 = max(r[1] for r in rows).bit_length(), max(r[2] for r in rows).bit_length()
-    sv = [f"// {NOTE}", "//", "// 2^f: 64 quadratics; exp2_unit says how they are used.", "`default_nettype none",
-          "package exp2_pkg;", f"  localparam int unsigned W1 = {w1};", f"  localparam int unsigned W2 = {w2};", "",
+    w1, w2 = 25, 17  # act_func counts on it
+    if max(r[1] for r in rows) >> w1 or max(r[2] for r in rows) >> w2:
+        sys.exit("gen_exp2: a coefficient does not fit its field")
+    sv = [f"// {NOTE}", "//", "// 2^f: 64 quadratics; act_func says how they are used.", "`default_nettype none",
+          "package exp2_pkg;",
           "  // {d0 without its leading one, d1, d2}",
           f"  function automatic logic [{30 + w1 + w2 - 1}:0] Segment(input logic [5:0] index);", "    case (index)"]
     sv += [f"      6'd{i}: Segment = {{30'h{a - (1 << 30):08x}, {w1}'h{b:07x}, {w2}'h{c:05x}}};"

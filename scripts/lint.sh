@@ -12,7 +12,7 @@ fi
 configs=("$@")
 [[ $# -gt 0 ]] || configs=(nano tiny small full)
 declare -A rows=([nano]=8 [tiny]=16 [small]=32 [full]=128)
-packages="rtl/isa/dither_pkg.sv rtl/tensor/array_pkg.sv rtl/fp/fp_pkg.sv rtl/rounder/rounder_pkg.sv rtl/stream/lane_seed_pkg.sv"
+packages="rtl/isa/dither_pkg.sv rtl/tensor/array_pkg.sv rtl/fp/fp_pkg.sv rtl/rounder/rounder_pkg.sv rtl/stream/lane_seed_pkg.sv rtl/stream/stream_pkg.sv rtl/vector/vector_pkg.sv rtl/scalar/exp2_pkg.sv rtl/scalar/func_pkg.sv"
 dirs=()
 for d in rtl/*/; do dirs+=(-y "${d%/}"); done
 failed=0

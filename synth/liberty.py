@@ -14,21 +14,22 @@ import re
 _CELL = re.compile(r'\bcell\s*\(\s*"?([\w.$]+)"?\s*\)\s*\{')
 _PIN = re.compile(r'\bpin\s*\(\s*"?([\w\[\]]+)"?\s*\)\s*\{')
 _TOKEN = re.compile(r"\s*([A-Za-z_][\w\[\]]*|[01]|[!'*&+|^()])")
-_CACHE_VERSION = 3
+_CACHE_VERSION = 4
 
 
 class LibertyError(Exception):
   """The file can't be used as a cell library."""
 
 
-def truth_table(function, inputs):
-  """Returns the function's value for every input pattern, or None if it isn't plain logic.
+def python(function, names):
+  """A pin's function as a Python expression: inputs by `names`, constant one `M`, any number of patterns as bits.
 
-  Liberty's operators from the loosest: + |, ^, then * & and plain juxtaposition, then ! and '.
+  Liberty's operators from the loosest: + |, ^, then * & and plain juxtaposition, then ! and '. ValueError,
+  KeyError or IndexError if it isn't plain logic.
   """
   tokens = _TOKEN.findall(function)
   if ''.join(tokens) != re.sub(r'\s', '', function):
-    return None
+    raise ValueError(function)
   position = 0
 
   def peek():
@@ -39,55 +40,54 @@ def truth_table(function, inputs):
     position += 1
     return tokens[position - 1]
 
-  def atom(env):
+  def atom():
     token = take()
     if token == '(':
-      value = either(env)
+      text = either()
       if take() != ')':
         raise ValueError(function)
     elif token == '!':
-      return 1 - atom(env)
+      text = f'(M ^ {atom()})'
     elif token in '01':
-      value = int(token)
+      text = 'M' if token == '1' else '0'
     else:
-      value = env[token]
+      text = names[token]
     while peek() == "'":
       take()
-      value = 1 - value
-    return value
+      text = f'(M ^ {text})'
+    return text
 
-  def both(env):
-    value = atom(env)
-    while peek() and peek() not in '+|^)':
-      if peek() in '*&':
+  def chain(operand, ends, symbols, operator):
+    text = operand()
+    while peek() and peek() not in ends:
+      if peek() in symbols:
         take()
-      value &= atom(env)
-    return value
+      text = f'({text} {operator} {operand()})'
+    return text
 
-  def differ(env):
-    value = both(env)
-    while peek() == '^':
-      take()
-      value ^= both(env)
-    return value
+  def both():
+    return chain(atom, '+|^)', '*&', '&')
 
-  def either(env):
-    value = differ(env)
-    while peek() and peek() in '+|':
-      take()
-      value |= differ(env)
-    return value
+  def differ():
+    return chain(both, '+|)', '^', '^')
 
-  table = []
+  def either():
+    return chain(differ, ')', '+|', '|')
+
+  text = either()
+  if peek():
+    raise ValueError(function)
+  return text
+
+
+def truth_table(function, inputs):
+  """Returns the function's value for every input pattern, or None if it isn't plain logic."""
   try:
-    for bits in itertools.product((0, 1), repeat=len(inputs)):
-      position = 0
-      table.append(either(dict(zip(inputs, bits))))
-      if peek():
-        return None
+    value = compile(python(function, {name: f'env[{i}]' for i, name in enumerate(inputs)}), function, 'eval')
   except (KeyError, IndexError, ValueError):
     return None
-  return tuple(table)
+  return tuple(eval(value, {'M': 1, 'env': bits})  # pylint: disable=eval-used
+               for bits in itertools.product((0, 1), repeat=len(inputs)))
 
 
 def _attribute(text, name):
@@ -113,14 +113,15 @@ def _parse_cell(text):
       'flop': bool(re.search(r'\bff(_bank)?\s*\(', text)),
       'latch': bool(re.search(r'\blatch(_bank)?\s*\(', text)),
       'dont_use': (_attribute(text, 'dont_use') or '').lower() == 'true',
-      'inputs': [], 'outputs': {}, 'cap': 0.0,
+      'inputs': [], 'outputs': {}, 'cap': 0.0, 'caps': {},
   }
   for i, (name, begin, _) in enumerate(starts):
     pin = text[begin:starts[i + 1][2] if i + 1 < len(starts) else len(text)]
     direction = _attribute(pin, 'direction')
     if direction == 'input':
       cell['inputs'].append(name)
-      cell['cap'] = max(cell['cap'], _number(pin, 'capacitance') or 0.0)
+      cell['caps'][name] = _number(pin, 'capacitance') or 0.0
+      cell['cap'] = max(cell['cap'], cell['caps'][name])
     elif direction == 'output':
       cell['outputs'][name] = _attribute(pin, 'function') or ''
   return cell
@@ -167,7 +168,7 @@ def _parse(path):
       'buffer_pins': [buffer['inputs'][0], next(iter(buffer['outputs']))],
       'inverter_cap': inverter['cap'],
       'cells': {n: {'area': c['area'] or 0.0, 'flop': c['flop'], 'latch': c['latch'],
-                    'inputs': c['inputs']}
+                    'inputs': c['inputs'], 'caps': c['caps'], 'functions': c['outputs']}
                 for n, c in cells.items()},
   }
 

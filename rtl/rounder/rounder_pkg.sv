@@ -140,7 +140,7 @@ package rounder_pkg;
   function automatic logic [31:0] Leap(input logic [31:0] state);
     logic [63:0] s;
     logic [36:0] pair;
-    s    = {32'b0, state[31:1], state[0] || state == '0};
+    s    = {32'b0, state[31:1], state[0] || state[31:1] == '0};
     pair = '0;
     for (int unsigned n = 0; n < 5; n++) pair[n] = s[n] ^ s[n+18];
     for (int unsigned n = 0; n < 32; n++) begin

@@ -239,11 +239,11 @@ module instr_check #(
       one_operand = func == dither_pkg::VecFuncCopy || func == dither_pkg::VecFuncAbs;
     endfunction
     function automatic logic on_words(input logic [7:0] func);
-      on_words = func >= dither_pkg::VecFuncAnd;
+      on_words = func >= dither_pkg::VecFuncAnd && func <= dither_pkg::VecFuncAsr;
     endfunction
 
     always_comb begin : checks
-      logic matmul, transpose, array, reduce, act, tensor, read0, read1, to_int;
+      logic matmul, transpose, array, reduce, act, load, tensor, read0, read1, to_int;
       logic scan, stats, shuffle, broadcast, transposed, two, words, scalars;
       logic [2:0] pieces_0, pieces_1;  // that a matmul may name
       logic [8:0] room;                // partitions of a tile
@@ -262,6 +262,7 @@ module instr_check #(
       array     = 1'b0;
       reduce = 1'b0;
       act    = 1'b0;
+      load   = 1'b0;
       tensor = 1'b0;
       scan       = 1'b0;
       stats      = 1'b0;
@@ -290,6 +291,7 @@ module instr_check #(
         tensor = Queue == 32'(dither_pkg::QueueVector) && e.opcode == dither_pkg::OpTensor;
         reduce = Queue == 32'(dither_pkg::QueueVector) && e.opcode == dither_pkg::OpReduce;
         act    = Queue == 32'(dither_pkg::QueueScalar) && e.opcode == dither_pkg::OpAct;
+        load   = Queue == 32'(dither_pkg::QueueScalar) && e.opcode == dither_pkg::OpLoad;
         transpose = Queue == 32'(dither_pkg::QueueTensor) && e.opcode == dither_pkg::OpTranspose;
         scan    = Queue == 32'(dither_pkg::QueueVector) && e.opcode == dither_pkg::OpScan;
         stats   = Queue == 32'(dither_pkg::QueueVector) && e.opcode == dither_pkg::OpStats;
@@ -303,7 +305,7 @@ module instr_check #(
         read1  = array || (act && !e.src1_imm)
               || (tensor && !one_operand(two ? e.func_1 : e.func) && !e.src1_imm);
         scalars = (tensor && e.scalar_ptr) || (shuffle && e.func == dither_pkg::ShuffleFuncIndex);
-        stat_items = {scalars, read1, read0, 1'b1};
+        stat_items = {scalars, read1, read0, !load};
         for (int k = 1; k < 4; k++) if (e.size[k] != 16'd1) stat_last_dim = 2'(k);
         bytes_d = dither_pkg::DtypeBytes(e.dtype_d);
         bytes_0 = dither_pkg::DtypeBytes(e.dtype_0);
@@ -319,8 +321,8 @@ module instr_check #(
         // From the last check to the first, so that the first one has the last word. Inside a
         // check a bit of `bad` is an operand, and the lowest set one is reported.
         bad = {read1 && (e.off_1[1:0] & 2'(bytes_1 - 3'd1)) != 2'd0,
-               read0 && (e.off_0[1:0] & 2'(bytes_0 - 3'd1)) != 2'd0,
-               (e.off_d[1:0] & 2'(bytes_d - 3'd1)) != 2'd0};
+               read0 && ((e.off_0[1:0] & 2'(bytes_0 - 3'd1)) != 2'd0 || (load && e.off_0[2:0] != 3'd0)),
+               !load && (e.off_d[1:0] & 2'(bytes_d - 3'd1)) != 2'd0};
         if (bad != 3'd0) begin
           stat_err     = dither_pkg::ErrMisaligned;
           stat_operand = bad[0] ? 2'd0 : bad[1] ? 2'd1 : 2'd2;
@@ -331,33 +333,35 @@ module instr_check #(
         // Ranges of partitions first, then equality.
         bad = {(read0 && read1 && e.part_0 != e.part_1)
                || (tensor && !read0 && read1 && e.part_d != e.part_1), 1'b0,
-               !array && !broadcast && !transposed && read0 && e.part_d != e.part_0};
+               !array && !load && !broadcast && !transposed && read0 && e.part_d != e.part_0};
         if (bad != 3'd0) begin
           stat_err     = dither_pkg::ErrBadPartition;
           stat_operand = bad[0] ? 2'd0 : 2'd2;
         end
-        bad = {read1 && end_1 > room, read0 && end_0 > room, end_d > room};
+        bad = {read1 && end_1 > room, read0 && end_0 > room, !load && end_d > room};
         if (bad != 3'd0) begin
           stat_err     = dither_pkg::ErrBadPartition;
           stat_operand = bad[0] ? 2'd0 : bad[1] ? 2'd1 : 2'd2;
         end
-        bad = {array && (e.str_1[1] | e.str_1[2] | e.str_1[3]) != 16'd0, 1'b0, 1'b0};
+        bad = {array && (e.str_1[1] | e.str_1[2] | e.str_1[3]) != 16'd0, load && e.str_0[0] != 16'd1, 1'b0};
         for (int k = 0; k < 4; k++) begin
           // Dimension 0 of stats leads from the mean to the variance.
-          if ((reduce || (stats && k != 0)) && 2'(k) <= e.rdims && e.str_d[k] != 16'd0) bad[0] = 1'b1;
+          if ((reduce || (act && e.sum == dither_pkg::ActSumTotal) || (stats && k != 0))
+           && 2'(k) <= e.rdims && e.str_d[k] != 16'd0) bad[0] = 1'b1;
         end
         if (bad != 3'd0) begin
           stat_err     = dither_pkg::ErrBadStride;
-          stat_operand = bad[0] ? 2'd0 : 2'd2;
+          stat_operand = bad[0] ? 2'd0 : bad[1] ? 2'd1 : 2'd2;
         end
         if (e.size[0] == 16'd0 || e.size[1] == 16'd0 || e.size[2] == 16'd0 || e.size[3] == 16'd0
-         || e.parts == 8'd0 || e.parts_d == 8'd0 || (!array && e.parts != e.parts_d)
+         || e.parts == 8'd0 || (!load && (e.parts_d == 8'd0 || (!array && e.parts != e.parts_d)))
+         || (load && ((e.size[0] & 16'd1) != 16'd0 || e.size[1] != 16'd1 || e.size[2] != 16'd1 || e.size[3] != 16'd1))
          || (transpose && e.size != {48'h1_0001_0001, 16'(e.parts)})
          || (transposed && e.size[0] != 16'(e.parts))) begin
           stat_err     = dither_pkg::ErrBadSize;
           stat_operand = 2'd0;
         end
-        bad = {(array || (act && read1)) && e.space_1, matmul && e.space_0, array && !e.space_d};
+        bad = {(array || (act && read1)) && e.space_1, (matmul || load) && e.space_0, array && !e.space_d};
         if (bad != 3'd0) begin
           stat_err     = dither_pkg::ErrBadSpace;
           stat_operand = bad[0] ? 2'd0 : bad[1] ? 2'd1 : 2'd2;
@@ -366,12 +370,13 @@ module instr_check #(
                       || (array && 3'(e.piece_1) >= pieces_1)
                       || (words && e.dtype_1 != dither_pkg::DtypeInt32)),
                read0 && (bytes_0 == 3'd0 || (e.space_0 && bytes_0 != 3'd4)
+                      || (load && e.dtype_0 != dither_pkg::DtypeInt32)
                       || (matmul && 3'(e.piece_0) >= pieces_0)
                       || (words && e.dtype_0 != dither_pkg::DtypeInt32)),
-               bytes_d == 3'd0 || (e.space_d && bytes_d != 3'd4)
+               !load && (bytes_d == 3'd0 || (e.space_d && bytes_d != 3'd4)
                                || ((words || (reduce && e.func == dither_pkg::RedFuncArgMax)) && !to_int)
                                || (shuffle && e.dtype_d != e.dtype_0)
-                               || (array && e.dtype_d != dither_pkg::DtypeFp32 && !to_int)};
+                               || (array && e.dtype_d != dither_pkg::DtypeFp32 && !to_int))};
         if (bad != 3'd0) begin
           stat_err     = dither_pkg::ErrBadDtype;
           stat_operand = bad[0] ? 2'd0 : bad[1] ? 2'd1 : 2'd2;
@@ -390,13 +395,14 @@ module instr_check #(
          || (scan   && e.func > dither_pkg::RedFuncMin)
          || (stats  && e.func != 8'd0)
          || (shuffle && e.func > dither_pkg::ShuffleFuncTranspose)
-         || (act    && e.func > dither_pkg::ActFuncRelu)) begin
+         || (act    && (e.func > dither_pkg::ActFuncUser3 || e.sum > dither_pkg::ActSumRunning))
+         || (load   && e.func != 8'd0)) begin
           stat_err     = dither_pkg::ErrBadFunc;
           stat_operand = 2'd0;
         end
         if (stat_nop) stat_err = dither_pkg::ErrNone;
         if ((instr_i & dither_pkg::EngineReserved) != '0) stat_err = dither_pkg::ErrReservedField;
-        if (!(stat_nop || array || tensor || reduce || scan || stats || shuffle || act)) begin
+        if (!(stat_nop || array || tensor || reduce || scan || stats || shuffle || act || load)) begin
           stat_err = dither_pkg::ErrIllegalOpcode;
         end
         if (stat_err <= dither_pkg::ErrReservedField) stat_operand = 2'd0;

@@ -1,6 +1,8 @@
 // Shape and timing of the PE array for a number of rows, in one place: the array, the tensor engine and
 // the test benches ask here.
 `default_nettype none
+`ifndef ARRAY_PKG_SV  // pe_tile includes it
+`define ARRAY_PKG_SV
 package array_pkg;
   localparam int unsigned OperandW = 17;  // {sign, exponent[8], significand[8]}, see dot_pe
   localparam int unsigned Frac     = 12;  // bits kept below a product's last bit
@@ -79,3 +81,4 @@ package array_pkg;
     Above = g[0];
   endfunction
 endpackage
+`endif

@@ -5,6 +5,8 @@
 // Timing  column group c works a cycle after c-1: its PEs see bits c and up of v_i, w_shift_i and w_swap_i.
 // Model   sim/model/column_sum.hpp       Test  tb/tensor/pe_array_test.cpp
 `default_nettype none
+// Hierarchical verilation reads the block's file ahead of the packages.
+`include "array_pkg.sv"
 module pe_tile #(
   parameter  int unsigned ColGroups = 2,
   parameter  int unsigned D         = 16,  // rows

@@ -1,16 +1,24 @@
 // The tables of the scalar engine's functions: fit, check, report.
 //
 //   functions write|check [FILE]     all of the catalog, as C++ source (sim/function/tables.cpp)
-//   functions report                 segments, bf16 inputs that are not correctly rounded, fp32 error
+//   functions report                 table of docs/blocks/scalar_engine.md: segments, entries, fp32 error
+//   functions fit NAME EXPRESSION FILE [odd|even]   a function of one's own: fitted, every bf16 input
+//                                    checked, written, loaded into a functional device and used there
+//   functions soak STEP NAME...      the fp32 error of every STEP-th of all 2^32 inputs
+#include <bit>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <iterator>
-#include <random>
 #include <string>
 
-#include "sim/function/fit.hpp"
+#include "sim/function/expression.hpp"
+#include "sim/function/function_set.hpp"
+#include "sim/device/functional_device.hpp"
+#include "sim/golden/golden.hpp"
+#include "sim/program/builder.hpp"
 
 namespace {
 
@@ -55,6 +63,124 @@ std::string Source() {
          "}  // namespace dither::function\n";
 }
 
+float ToFloat(std::uint32_t bits) { return std::bit_cast<float>(bits); }
+
+// Largest error in units of the last place against the host's library, hundred bits deciding where
+// that says more than half a unit beside the bound.
+struct Worst {
+  double ulp = 0;
+  std::uint32_t at = 0;
+  std::uint64_t inputs = 0, above_one = 0;
+};
+Worst Measure(const Spec& spec, const model::FunctionMemory& memory, std::uint64_t step) {
+  const model::FunctionHeader& header = memory.headers()[0];
+  Worst worst;
+  for (std::uint64_t n = 0; n < std::uint64_t{1} << 32; n += step) {
+    const auto x = static_cast<std::uint32_t>(n);
+    if (Fp32IsNan(x)) continue;
+    ++worst.inputs;
+    const std::uint32_t got = memory.Apply(header, x, false);
+    // In double first: what is certainly no new maximum needs no more.
+    const double y = golden::Function(spec.name, ToFloat(x)), value = ToFloat(got);
+    int exponent = 0;
+    std::frexp(y, &exponent);
+    const double ulp = std::ldexp(std::fabs(y - value), -std::max(exponent - 24, -149));
+    if (ulp <= std::min(worst.ulp, 1.0) - 1e-6) continue;
+    const double exact = UlpError(Truth(spec, x), got);
+    worst.above_one += exact > 1;
+    if (exact > worst.ulp) {
+      worst.ulp = exact;
+      worst.at = x;
+    }
+  }
+  return worst;
+}
+
+int Soak(std::uint64_t step, const std::vector<std::string>& names) {
+  bool good = step > 0;
+  for (const std::string& name : names) {
+    const Spec& spec = Find(name);
+    const auto start = std::chrono::steady_clock::now();
+    const Worst w = Measure(spec, MemoryOf(TableOf(spec.code)), step);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    std::printf("%-12s %10llu inputs, largest error %.4f units in the last place at 0x%08x (%g), %llu above 1, %.0f s\n",
+                name.c_str(), static_cast<unsigned long long>(w.inputs), w.ulp, w.at, static_cast<double>(ToFloat(w.at)),
+                static_cast<unsigned long long>(w.above_one), seconds);
+    std::fflush(stdout);
+    good = good && w.ulp <= 2;
+  }
+  return good ? 0 : 1;
+}
+
+int Report() {
+  std::printf("| function | segments | entries | bf16 inputs not correctly rounded | fp32, units in the last place | at |\n|---|---:|---:|---:|---:|---:|\n");
+  for (const Spec& spec : Catalog()) {
+    const FittedFunction& f = TableOf(spec.code);
+    const Worst w = Measure(spec, MemoryOf(f), 4099);
+    std::printf("| %s | %zu | %zu | %u | %.2f | %.4g |\n", spec.name.c_str(), f.segments.size(), f.entries.size(),
+                CheckBf16(spec, f).wrong, w.ulp, static_cast<double>(ToFloat(w.at)));
+  }
+  return 0;
+}
+
+// A function of one's own, from its text to numbers that came out of a device.
+int FitOwn(const std::string& name, const std::string& text, const std::string& path, const std::string& symmetry) {
+  Spec spec;
+  spec.name = name;
+  spec.code = isa::ActFunc::kUser0;
+  spec.f = ParseExpression(text);
+  if (!symmetry.empty() && symmetry != "odd" && symmetry != "even") {
+    throw std::invalid_argument("symmetry '" + symmetry + "': odd, even or nothing");
+  }
+  spec.symmetry = symmetry == "odd"    ? model::Symmetry::kOdd
+                  : symmetry == "even" ? model::Symmetry::kEven
+                                       : model::Symmetry::kNone;
+  // The limits, by way of the outermost numbers that are not special.
+  const auto limit = [&](float x, double infinite) {
+    const double y = spec.f(Dd(static_cast<double>(x))).hi;
+    return std::fabs(y) > 1e38 ? std::copysign(infinite, y) : static_cast<double>(static_cast<float>(y));
+  };
+  spec.special = {limit(0x1p-149f, INFINITY), limit(-0x1p-149f, INFINITY), limit(0x1.fffffep127f, INFINITY),
+                  limit(-0x1.fffffep127f, INFINITY)};
+  for (double& y : spec.special) {
+    if (std::fabs(y) < 1e-30) y = std::copysign(0.0, y);
+  }
+  const FittedFunction f = Fit(spec);
+  const Bf16Check check = CheckBf16(spec, f);
+  std::printf("%s(x) = %s: %zu segments, %zu directory entries\n", name.c_str(), text.c_str(), f.segments.size(),
+              f.entries.size());
+  std::printf("at +0, -0, +infinity, -infinity: %g %g %g %g\n", spec.special[0], spec.special[1], spec.special[2],
+              spec.special[3]);
+  std::printf("bf16: %u of 65,536 inputs not correctly rounded%s", check.wrong, check.wrong != 0 ? ":" : "\n");
+  for (const std::uint16_t x : check.examples) std::printf(" 0x%04x", x);
+  if (check.wrong != 0) std::printf("%s\n", check.wrong > 16 ? " .." : "");
+  const model::FunctionMemory memory = MemoryOf(f);
+  double worst = 0;
+  for (std::uint64_t n = 0; n < std::uint64_t{1} << 32; n += 20011) {
+    const auto x = static_cast<std::uint32_t>(n);
+    if (!Fp32IsNan(x)) worst = std::max(worst, UlpError(Truth(spec, x), memory.Apply(memory.headers()[0], x, false)));
+  }
+  std::printf("fp32: largest error of 214,000 inputs %.2f units in the last place\n", worst);
+  WriteTableFile(path, f);
+  std::printf("wrote %s: FunctionSet::AddFile(\"%s\", isa::ActFunc::kUser0)\n", path.c_str(), path.c_str());
+
+  FunctionalDevice device;
+  FunctionSet set;
+  set.AddFile(path, isa::ActFunc::kUser0);
+  ProgramBuilder b(device.config(), device.dram_base(), device.dram_limit());
+  b.LoadFunctions(set.Place(device));
+  const Tensor x = b.Sbuf("x", isa::Dtype::kFp32, {1, 9}), y = b.Sbuf("y", isa::Dtype::kFp32, {1, 9});
+  const std::vector<float> in = {-8, -3, -1, -0.25f, 0, 0.25f, 1, 3, 8};
+  device.WriteSbuf(0, static_cast<std::uint32_t>(x.address), std::as_bytes(std::span(in)));
+  b.Act(isa::ActFunc::kUser0, y, x);
+  device.Run(b.Take());
+  std::vector<float> out(in.size());
+  device.ReadSbuf(0, static_cast<std::uint32_t>(y.address), std::as_writable_bytes(std::span(out)));
+  std::printf("loaded and used on the functional model:\n");
+  for (std::size_t n = 0; n < in.size(); ++n) std::printf("  %6g  %.8g\n", in[n], out[n]);
+  return check.wrong == 0 ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -72,7 +198,10 @@ int main(int argc, char** argv) try {
     std::printf("%s differs from what the fitter gives: make functions\n", path.c_str());
     return 1;
   }
-  std::fprintf(stderr, "functions write|check [FILE]\n");
+  if (verb == "report") return Report();
+  if (verb == "soak" && argc > 3) return Soak(std::stoull(argv[2]), {argv + 3, argv + argc});
+  if (verb == "fit" && (argc == 5 || argc == 6)) return FitOwn(argv[2], argv[3], argv[4], argc == 6 ? argv[5] : "");
+  std::fprintf(stderr, "functions write|check [FILE] | report | soak STEP NAME... | fit NAME EXPRESSION FILE [odd|even]\n");
   return 2;
 } catch (const std::exception& e) {
   std::fprintf(stderr, "functions: %s\n", e.what());

@@ -29,7 +29,7 @@ struct Options {
   std::string data, checkpoint = "build/train/digits.ckpt", csv, mode = "bf16-sr", optimizer = "sgd",
                     activation = "relu";
   std::vector<std::uint32_t> hidden = {128};
-  int epochs = 12, rtl_steps = 3, max_shift = -1;
+  int epochs = 20, rtl_steps = 3, max_shift = -1;
   std::uint32_t batch = 32;
   float rate = 0.1f, momentum = 0.9f, weight_decay = 0;
   std::uint64_t seed = 1;
@@ -58,8 +58,9 @@ float RateOf(const Options& o, std::uint64_t epoch) {
   return o.rate * std::max(1 - progress, 0.05f);
 }
 
-// Both trainings make `steps` steps from the same state; every bit of it has to agree after each.
-void CompareWithRtl(const Options& o, const TrainerOptions& options, Trainer& model,
+// Both trainings make the first steps from the same state; every bit of it has to agree after each.
+// Returns the losses.
+std::vector<double> CompareWithRtl(const Options& o, const TrainerOptions& options, Trainer& model,
                     const train::Examples& examples) {
   DeviceOptions device_options;
   device_options.config = VerilatedConfig();
@@ -70,6 +71,7 @@ void CompareWithRtl(const Options& o, const TrainerOptions& options, Trainer& mo
   rtl.SetExamples(examples);
   if (o.resume) rtl.Load(o.checkpoint);
   rtl.SetRate(RateOf(o, model.epoch()));
+  std::vector<double> losses;
   std::uint64_t cycles = 0, columns = 0, bytes = 0;
   const auto start = Clock::now();
   for (int n = 0; n < o.rtl_steps; ++n) {
@@ -77,6 +79,7 @@ void CompareWithRtl(const Options& o, const TrainerOptions& options, Trainer& mo
     const DeviceCounters c = device->Counters();
     columns += c[isa::Queue::kTensor].work;
     cycles += a.cycles;
+    losses.push_back(a.loss);
     const std::vector<std::uint8_t> state = rtl.State();
     bytes += state.size();
     if (std::bit_cast<std::uint32_t>(a.loss) != std::bit_cast<std::uint32_t>(b.loss) || state != model.State()) {
@@ -93,6 +96,7 @@ void CompareWithRtl(const Options& o, const TrainerOptions& options, Trainer& mo
   fmt::print("bit-exact   {} instructions, {} bytes of state step by step, {} bytes at the end\n", device->retired(), bytes,
              device->CompareAll());
   if (!device->AxiViolations().empty()) throw train::TrainError("AXI: " + device->AxiViolations().front());
+  return losses;
 }
 
 int Run(const Options& o) {
@@ -150,7 +154,9 @@ int Run(const Options& o) {
   std::vector<double> losses;
 
   trainer.SetRate(RateOf(o, trainer.epoch()));
-  if (o.rtl_steps > 0) CompareWithRtl(o, options, trainer, examples);
+  const std::uint64_t resumed_at = trainer.step();
+  if (o.rtl_steps > 0) losses = CompareWithRtl(o, options, trainer, examples);
+  for (std::size_t n = 0; n < losses.size(); ++n) fmt::print(table, "{},{},\n", resumed_at + n + 1, losses[n]);
 
   std::signal(SIGINT, OnInterrupt);
   std::signal(SIGTERM, OnInterrupt);
@@ -197,7 +203,7 @@ int Run(const Options& o) {
   }
   if (losses.empty()) accuracy = trainer.Evaluate(held_out).accuracy();
   fmt::print("\n{}", train::DrawCurve(losses, 64, 10, TerminalIsUtf8()));
-  fmt::print("{:>11}loss of steps {} to {}\n", "", first + 1, trainer.step());
+  fmt::print("{:>11}loss of steps {} to {}\n", "", resumed_at + 1, trainer.step());
   const std::string picture = std::filesystem::path(csv).replace_extension(".svg").string();
   const bool plotted = train::PlotTraining(csv, picture, options.model.Text() + ", " + o.mode);
   fmt::print("\naccuracy    {:.2f} % of {} held-out pictures, by program\n", 100 * accuracy, held_out.size());
@@ -235,7 +241,9 @@ int main(int argc, char** argv) {
     return dither::Run(o);
   } catch (const dither::train::NonfiniteLoss& e) {
     std::fflush(stdout);
-    fmt::print(stderr, "\ntrain: {}\ntrain: stopped; {} is the last good checkpoint\n", e.what(), o.checkpoint);
+    fmt::print(stderr, "\ntrain: {}\ntrain: stopped; {}\n", e.what(),
+               std::filesystem::exists(o.checkpoint) ? o.checkpoint + " is as it was written last"
+                                                     : "no checkpoint had been written yet");
     return 2;
   } catch (const std::exception& e) {
     std::fflush(stdout);

@@ -19,7 +19,7 @@ struct Options {
   std::string loss = "softmax", optimizer = "sgd", json;
   int steps = 1;
   float momentum = 0.9f;
-  bool queues = false;
+  bool queues = false, timeline = false;
 };
 
 int Run(const Options& o) {
@@ -51,9 +51,29 @@ int Run(const Options& o) {
         e.labels.clear();
       }
       trainer.SetExamples(e);
+      // When the instructions of each label retire, in each queue.
+      struct Span {
+        std::uint64_t first, last, count;
+      };
+      std::vector<std::pair<std::string, Span>> spans;
+      std::uint64_t begin = 0;
+      if (o.timeline) {
+        device->OnRetire([&](isa::Queue queue, std::uint32_t index, std::uint64_t cycle) {
+          const std::string name = fmt::format("{:<7} {}", isa::Name(queue), trainer.StepLabels(queue).at(index));
+          for (auto& [label, span] : spans) {
+            if (label != name) continue;
+            span.last = cycle;
+            ++span.count;
+            return;
+          }
+          spans.push_back({name, {cycle, cycle, 1}});
+        });
+      }
       std::uint64_t cycles = 0, columns = 0;
       DeviceCounters c;
       for (int s = 0; s < o.steps; ++s) {
+        spans.clear();
+        begin = device->cycles();
         cycles += trainer.Step().cycles;
         c = device->Counters();
         columns += c[isa::Queue::kTensor].work;
@@ -69,6 +89,9 @@ int Run(const Options& o) {
           fmt::print("  {:>7}: busy {:>8} waits {:>8} fetch {:>7} stall {:>8} work {:>8} instructions {}\n", isa::Name(q),
                      c[q].busy, c[q].wait_sem, c[q].wait_fetch, c[q].stall_mem, c[q].work, c[q].retired);
         }
+      }
+      for (const auto& [label, span] : spans) {
+        fmt::print("  {:>8} .. {:>8} {:>6}  {}\n", span.first - begin, span.last - begin, span.count, label);
       }
       std::fflush(stdout);
       device->CompareAll();
@@ -96,6 +119,7 @@ int main(int argc, char** argv) {
   app.add_option("--momentum", o.momentum)->capture_default_str();
   app.add_option("--steps", o.steps)->capture_default_str();
   app.add_flag("--queues", o.queues, "counters of every queue, last step");
+  app.add_flag("--timeline", o.timeline, "cycles in which the parts of a step retire, last step");
   app.add_option("--json", o.json, "a line of JSON each");
   CLI11_PARSE(app, argc, argv);
   try {

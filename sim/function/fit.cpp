@@ -431,7 +431,10 @@ FittedFunction FitOnce(const Spec& spec, const std::map<std::pair<int, int>, int
                     },
                     true};
       second = FitDirectory(spec.name + " (x - 1)", u, -60, -1, 2, false, least[1], cache[1]);
-      h.addend = static_cast<std::int64_t>(std::nearbyint(std::ldexp(spec.addend.hi, 37)));
+      h.addend = static_cast<std::uint64_t>(std::nearbyint(std::ldexp(spec.addend.hi, 37)));
+      if (!(spec.addend.hi > 0 && spec.addend.hi < 2)) {
+        throw std::runtime_error(spec.name + ": the addend of an octave must lie in 0 .. 2");
+      }
       break;
     }
     case ArgMode::kTurn: {

@@ -11,8 +11,87 @@ constexpr double kPi = 3.14159265358979323846;
 
 double Sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
+// Index of the group that an element is normalised with, and its place in it.
+struct Groups {
+  std::size_t count, length;
+  bool rows;
+  Groups(LayerKind kind, const Matrix& x)
+      : count(kind == LayerKind::kLayerNorm ? x.rows : x.columns),
+        length(kind == LayerKind::kLayerNorm ? x.columns : x.rows),
+        rows(kind == LayerKind::kLayerNorm) {}
+  double& At(Matrix& x, std::size_t g, std::size_t i) const { return rows ? x(g, i) : x(i, g); }
+  double At(const Matrix& x, std::size_t g, std::size_t i) const { return rows ? x(g, i) : x(i, g); }
+};
+
+double Deviation(const Groups& groups, const Matrix& x, std::size_t g, double* mean) {
+  const auto n = static_cast<double>(groups.length);
+  double sum = 0, squares = 0;
+  for (std::size_t i = 0; i < groups.length; ++i) sum += groups.At(x, g, i);
+  for (std::size_t i = 0; i < groups.length; ++i) squares += std::pow(groups.At(x, g, i) - sum / n, 2);
+  *mean = sum / n;
+  return std::sqrt(squares / n + kNormEpsilon);
+}
+
+// The gradient of a group's input is that of its output times the matrix of all derivatives.
+Matrix NormalisedBack(LayerKind kind, const Matrix& x, const Matrix& gradient) {
+  const Groups groups(kind, x);
+  const Matrix y = Normalised(kind, x);
+  const auto n = static_cast<double>(groups.length);
+  Matrix below(x.rows, x.columns);
+  for (std::size_t g = 0; g < groups.count; ++g) {
+    double mean = 0;
+    const double deviation = Deviation(groups, x, g, &mean);
+    for (std::size_t i = 0; i < groups.length; ++i) {
+      for (std::size_t j = 0; j < groups.length; ++j) {
+        const double slope = ((i == j ? 1 : 0) - 1 / n - groups.At(y, g, i) * groups.At(y, g, j) / n) / deviation;
+        groups.At(below, g, i) += slope * groups.At(gradient, g, j);
+      }
+    }
+  }
+  return below;
+}
+
+// Calls f(row of the weights, input, out channel, output) for everything that a convolution multiplies.
+template <typename F>
+void ForProducts(const Convolution& c, F&& f) {
+  for (std::size_t m = 0; m < c.out_channels; ++m) {
+    for (std::size_t y = 0; y < c.OutHeight(); ++y) {
+      for (std::size_t x = 0; x < c.OutWidth(); ++x) {
+        const std::size_t output = (m * c.OutHeight() + y) * c.OutWidth() + x;
+        for (std::size_t ky = 0; ky < c.kernel; ++ky) {
+          for (std::size_t kx = 0; kx < c.kernel; ++kx) {
+            for (std::size_t k = 0; k < c.channels; ++k) {
+              const std::size_t input = (k * c.height + y * c.stride + ky) * c.width + x * c.stride + kx;
+              f((ky * c.kernel + kx) * c.channels + k, input, m, output);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 // Before the activation.
 Matrix Sums(const Layer& layer, const Matrix& x) {
+  if (layer.kind == LayerKind::kConv) {
+    const Convolution& c = layer.convolution;
+    const std::size_t pixels = c.OutHeight() * c.OutWidth();
+    Matrix z(x.rows, c.out_channels * pixels);
+    for (std::size_t n = 0; n < x.rows; ++n) {
+      for (std::size_t i = 0; i < z.columns; ++i) z(n, i) = layer.bias.empty() ? 0 : layer.bias[i / pixels];
+      ForProducts(c, [&](std::size_t w, std::size_t input, std::size_t m, std::size_t output) {
+        z(n, output) += layer.weights(w, m) * x(n, input);
+      });
+    }
+    return z;
+  }
+  if (layer.kind != LayerKind::kDense) {
+    Matrix z = Normalised(layer.kind, x);
+    for (std::size_t n = 0; n < z.rows; ++n) {
+      for (std::size_t m = 0; m < z.columns; ++m) z(n, m) = z(n, m) * layer.weights(0, m) + layer.bias[m];
+    }
+    return z;
+  }
   Matrix z(x.rows, layer.weights.columns);
   for (std::size_t n = 0; n < x.rows; ++n) {
     for (std::size_t m = 0; m < z.columns; ++m) {
@@ -30,6 +109,17 @@ Matrix Activated(const Layer& layer, Matrix z) {
 }
 
 }  // namespace
+
+Matrix Normalised(LayerKind kind, const Matrix& x) {
+  const Groups groups(kind, x);
+  Matrix y(x.rows, x.columns);
+  for (std::size_t g = 0; g < groups.count; ++g) {
+    double mean = 0;
+    const double deviation = Deviation(groups, x, g, &mean);
+    for (std::size_t i = 0; i < groups.length; ++i) groups.At(y, g, i) = (groups.At(x, g, i) - mean) / deviation;
+  }
+  return y;
+}
 
 double Apply(Nonlinearity f, double x) {
   switch (f) {
@@ -106,6 +196,38 @@ Gradients Backward(const std::vector<Layer>& net, const Matrix& x,
     for (std::size_t i = 0; i < dy.values.size(); ++i) {
       dy.values[i] *= Derivative(layer.activation, z.values[i]);
     }
+    if (layer.kind == LayerKind::kConv) {
+      const Convolution& c = layer.convolution;
+      Matrix below(in.rows, in.columns);
+      g.weights[l] = Matrix(layer.weights.rows, layer.weights.columns);
+      g.bias[l].assign(layer.bias.size(), 0);
+      for (std::size_t n = 0; n < in.rows; ++n) {
+        for (std::size_t i = 0; !layer.bias.empty() && i < dy.columns; ++i) {
+          g.bias[l][i / (c.OutHeight() * c.OutWidth())] += dy(n, i);
+        }
+        ForProducts(c, [&](std::size_t w, std::size_t input, std::size_t m, std::size_t output) {
+          g.weights[l](w, m) += in(n, input) * dy(n, output);
+          below(n, input) += layer.weights(w, m) * dy(n, output);
+        });
+      }
+      dy = std::move(below);
+      continue;
+    }
+    if (layer.kind != LayerKind::kDense) {
+      const Matrix normal = Normalised(layer.kind, in);
+      g.weights[l] = Matrix(1, dy.columns);
+      g.bias[l].assign(dy.columns, 0);
+      Matrix scaled = dy;
+      for (std::size_t n = 0; n < dy.rows; ++n) {
+        for (std::size_t m = 0; m < dy.columns; ++m) {
+          g.weights[l](0, m) += dy(n, m) * normal(n, m);
+          g.bias[l][m] += dy(n, m);
+          scaled(n, m) *= layer.weights(0, m);
+        }
+      }
+      dy = NormalisedBack(layer.kind, in, scaled);
+      continue;
+    }
     Matrix below(in.rows, in.columns);
     g.weights[l] = Matrix(in.columns, dy.columns);
     g.bias[l].assign(layer.bias.size(), 0);
@@ -120,6 +242,7 @@ Gradients Backward(const std::vector<Layer>& net, const Matrix& x,
     }
     dy = std::move(below);
   }
+  g.input = std::move(dy);
   return g;
 }
 

@@ -16,16 +16,35 @@ enum class Nonlinearity { kNone, kRelu, kGelu, kTanh, kSigmoid, kSilu };
 double Apply(Nonlinearity f, double x);
 double Derivative(Nonlinearity f, double x);
 
-struct Layer {
-  Matrix weights;            // [inputs][units]
-  std::vector<double> bias;  // [units], or none
-  Nonlinearity activation = Nonlinearity::kNone;
+enum class LayerKind { kDense, kLayerNorm, kBatchNorm, kConv };
+
+inline constexpr double kNormEpsilon = 1e-5;  // added to variances
+
+// Examples are [channel][row][column]; no padding.
+struct Convolution {
+  std::size_t channels = 0, height = 0, width = 0, out_channels = 0, kernel = 0, stride = 0;
+  std::size_t OutHeight() const { return (height - kernel) / stride + 1; }
+  std::size_t OutWidth() const { return (width - kernel) / stride + 1; }
 };
+
+struct Layer {
+  // [inputs][units]; of a normalisation the factors, [1][units]; of a convolution
+  // [kernel row, kernel column, channel][out channel]
+  Matrix weights;
+  std::vector<double> bias;  // [units] or [out channels], or none
+  Nonlinearity activation = Nonlinearity::kNone;
+  LayerKind kind = LayerKind::kDense;
+  Convolution convolution = {};
+};
+
+// Every row (example) or column (feature) by itself brought to mean 0 and variance 1.
+Matrix Normalised(LayerKind kind, const Matrix& x);
 
 struct Gradients {
   double loss = 0;
   std::vector<Matrix> weights;
   std::vector<std::vector<double>> bias;
+  Matrix input;  // of the examples
 };
 
 // Mean over the batch, and its gradient for z.

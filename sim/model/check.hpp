@@ -48,7 +48,8 @@ constexpr bool OneOperand(std::uint8_t func) {
 }
 // Functions of 32-bit words as they are, where the others are of fp32.
 constexpr bool OnWords(std::uint8_t func) {
-  return func >= static_cast<std::uint8_t>(isa::VecFunc::kAnd);
+  return func >= static_cast<std::uint8_t>(isa::VecFunc::kAnd) &&
+         func <= static_cast<std::uint8_t>(isa::VecFunc::kAsr);
 }
 
 // True if source 0 of an engine instruction is a tensor in memory.

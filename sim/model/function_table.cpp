@@ -68,7 +68,7 @@ std::vector<std::uint8_t> FunctionMemory::Image(const std::vector<FunctionHeader
                     Put(f.turn, 10, 2) | Put(f.first, 12, 9) | Put(f.octaves, 21, 7) |
                     Put(f.directory, 28, 10) | Put(f.first2, 38, 9) | Put(f.octaves2, 47, 7) |
                     Put(f.directory2, 54, 10));
-    words.push_back(Put(f.addend, 0, 40));
+    words.push_back(f.addend);
     words.push_back(f.special[0] | std::uint64_t{f.special[1]} << 32);
     words.push_back(f.special[2] | std::uint64_t{f.special[3]} << 32);
   }
@@ -116,9 +116,7 @@ bool FunctionMemory::Load(std::span<const std::uint8_t> image) {
 
   header_of_.fill(-1);
   headers_.clear();
-  // Memory that the set doesn't fill keeps what it had; no function of the set reaches it.
-  entries_.assign(isa::kFuncEntries, {});
-  segments_.assign(isa::kFuncSegments + 128, {});  // a wrong entry reads nothing outside
+  // Memory that the set doesn't fill keeps what it had.
   std::size_t at = 2;
   for (std::size_t n = 0; n < headers; ++n, at += kHeaderWords) {
     FunctionHeader f;
@@ -134,7 +132,7 @@ bool FunctionMemory::Load(std::span<const std::uint8_t> image) {
     f.first2 = static_cast<std::int16_t>(GetSigned(w, 38, 9));
     f.octaves2 = static_cast<std::uint8_t>(Get(w, 47, 7));
     f.directory2 = static_cast<std::uint16_t>(Get(w, 54, 10));
-    f.addend = GetSigned(word(at + 1), 0, 40);
+    f.addend = Get(word(at + 1), 0, 38);
     for (std::size_t k = 0; k < 4; ++k) {
       f.special[k] = static_cast<std::uint32_t>(word(at + 2 + k / 2) >> (k % 2 * 32));
     }

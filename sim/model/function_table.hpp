@@ -51,7 +51,7 @@ struct FunctionHeader {
   std::int16_t first2 = 0;     // the same for kLog and kTurn
   std::uint8_t octaves2 = 0;
   std::uint16_t directory2 = 0;
-  std::int64_t addend = 0;     // kLog: units of 2^-37
+  std::uint64_t addend = 0;    // kLog: 38 bits, units of 2^-37
   // Results for +0, -0, +infinity, -infinity.
   std::array<std::uint32_t, 4> special{};
   bool operator==(const FunctionHeader&) const = default;
@@ -163,7 +163,9 @@ constexpr std::int64_t Cubic(const Segment& s, std::uint64_t t) {
 // A function set as the hardware holds it, and its image in memory.
 class FunctionMemory {
  public:
-  FunctionMemory() { header_of_.fill(-1); }
+  FunctionMemory() : entries_(isa::kFuncEntries), segments_(isa::kFuncSegments) {
+    header_of_.fill(-1);
+  }
 
   bool Loaded(std::uint8_t code) const {
     return code < kFirstTableFunc || (code < isa::kFuncCodes && header_of_[code] >= 0);
@@ -251,7 +253,7 @@ inline WideValue FunctionMemory::Evaluate(const FunctionHeader& f, std::uint32_t
         normalise(static_cast<std::uint64_t>(side ? -u : u), 24);
       } else {
         octave = 0;
-        addend = (e * f.addend) >> 8;
+        addend = (e * static_cast<std::int64_t>(f.addend)) >> 8;
       }
       break;
     case ArgMode::kTurn:
@@ -271,9 +273,11 @@ inline WideValue FunctionMemory::Evaluate(const FunctionHeader& f, std::uint32_t
   int index = octave - first;
   index = index < 0 ? 0 : index >= octaves ? octaves - 1 : index;
   if (side) index += octaves;
-  const OctaveEntry& entry =
-      entries_[static_cast<std::size_t>((second ? f.directory2 : f.directory) + index)];
-  const auto at = static_cast<std::uint32_t>(entry.base + (fraction >> (kFractionBits - entry.split)));
+  // Addresses wrap; those of a table that makes sense don't.
+  const OctaveEntry& entry = entries_[static_cast<std::size_t>(
+      ((second ? f.directory2 : f.directory) + index) % static_cast<int>(isa::kFuncEntries))];
+  const auto at = static_cast<std::uint32_t>(
+      (entry.base + (fraction >> (kFractionBits - entry.split))) % isa::kFuncSegments);
   const Segment& s = segments_[at];
   if (s.form == Form::kLiteral) {
     return {true, false, static_cast<std::uint32_t>(s.c0) ^ (negate ? kFp32Sign : 0), 0, 0, at};

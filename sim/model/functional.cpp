@@ -657,7 +657,7 @@ CheckResult FunctionalModel::Load(const EngineInstr& i) {
   }
   const std::uint64_t length = 8 * std::uint64_t{LoadBits(image.data() + 4, 4)};
   if (length > image.size() || !functions_.Load({image.data(), static_cast<std::size_t>(length)})) {
-    return {isa::Err::kBadTable, 1, i.off_0};
+    return {isa::Err::kBadTable, 0, i.off_0};
   }
   return {};
 }
@@ -950,7 +950,14 @@ std::vector<WriteRange> WriteFootprint(Queue queue, const isa::Encoded& encoded,
 std::uint8_t PsumBanksWritten(Queue queue, const isa::Encoded& encoded) {
   constexpr std::uint64_t kBankBytes = isa::kPsumBankWords * 4;
   std::uint32_t banks = 0;
-  for (const WriteRange& range : WriteFootprint(queue, encoded, isa::kMaxRows)) {  // any number
+  if (IsDma(queue)) return 0;
+  // A dimension that stands still writes the same words again, maybe 65,535 times.
+  isa::EngineInstr once = isa::DecodeEngineInstr(encoded);
+  for (std::size_t k = 0; k < 4; ++k) {
+    if (once.str_d[k] == 0) once.size[k] = 1;
+  }
+  for (const WriteRange& range :
+       WriteFootprint(queue, isa::Encode(once), isa::kMaxRows)) {  // any number of rows
     if (range.memory != WriteRange::Memory::kPsum) continue;
     for (std::uint64_t b = range.begin / kBankBytes; b * kBankBytes < range.end; ++b) {
       banks |= 1u << b;

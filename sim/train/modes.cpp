@@ -31,6 +31,9 @@ std::string ModelSpec::Text() const {
   for (const LayerSpec& layer : layers) {
     text += std::string(", ") + kKinds[static_cast<int>(layer.kind)] +
             (layer.units ? " " + std::to_string(layer.units) : "") +
+            (layer.kind == LayerKind::kConv ? " of " + std::to_string(layer.kernel) + "x" + std::to_string(layer.kernel) +
+                                                  " every " + std::to_string(layer.stride)
+                                            : "") +
             kActivations[static_cast<int>(layer.activation)] + (layer.bias ? "" : " without bias");
   }
   return text + (loss == Loss::kMeanSquare ? ", mean square" : ", softmax cross entropy");

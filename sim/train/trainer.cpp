@@ -71,13 +71,14 @@ class Trainer::Impl {
     examples_crc_ = Crc32(examples_->inputs);
     examples_crc_ = Crc32(std::as_bytes(std::span(examples_->labels)), examples_crc_);
     examples_crc_ = Crc32(std::as_bytes(std::span(examples_->targets)), examples_crc_);
+    examples_crc_ = Crc32(std::as_bytes(std::span(examples_->indices)), examples_crc_);
     DrawOrder();
   }
 
   StepReport Step() {
     if (!examples_) throw TrainError("step: no examples yet (SetExamples)");
     const std::size_t first = position_ * options_.batch;
-    PutBatch(*examples_, std::span(order_).subspan(first, options_.batch), true);
+    PutBatch(*examples_, std::span(order_).subspan(first, options_.batch), true, program_);
     std::vector<std::uint8_t> before;
     if (options_.check_nonfinite) before = TrainedState();
     TurnKnobs();
@@ -118,7 +119,7 @@ class Trainer::Impl {
       const auto here = static_cast<std::uint32_t>(std::min<std::size_t>(options_.eval_batch, count - at));
       auto& program = evaluations_[here];
       if (!program) program = BuildEvaluation(device_.config(), options_, network_, here);
-      PutBatch(stored, std::span(all).subspan(at, here), false);
+      PutBatch(stored, std::span(all).subspan(at, here), false, *program);
       device_.Run(program->program);
       result.loss += here * static_cast<double>(device_.ReadArray<float>(network_.loss.address, 1)[0]);
       result.correct +=
@@ -153,6 +154,7 @@ class Trainer::Impl {
   // ---- parameters
   std::vector<const train::Parameter*> Parameters() const {
     std::vector<const train::Parameter*> all;
+    for (const EmbeddingTable& table : network_.embeddings) all.push_back(&table.table);
     for (const Layer& layer : network_.layers) {
       all.push_back(&layer.weights);
       for (const auto* p : {&layer.bias, &layer.mean, &layer.variance}) {
@@ -193,7 +195,7 @@ class Trainer::Impl {
     device_.WriteArray(p.value.address, Encoded(p.value.dtype, all));
     if (!p.copy) return;
     std::vector<float> kept = Decoded(p.value.dtype, Encoded(p.value.dtype, all));
-    for (float& v : kept) v *= options_.mode.weight_scale;
+    for (float& v : kept) v *= p.copy_scale;
     device_.WriteArray(p.copy->address, Encoded(p.copy->dtype, kept));
   }
 
@@ -286,6 +288,7 @@ class Trainer::Impl {
     std::string t;
     t += "core " + std::string(device_.config().name) + "\n";
     t += "model " + options_.model.Text() + "\n";
+    t += "input " + text(options_.model.channels) + " x " + text(options_.model.height) + " x " + text(options_.model.width) + "\n";
     t += "mode " + m.name + ": weights " + std::string(isa::Name(m.weights)) + " " +
          std::string(isa::Name(m.weight_round)) + ", state " + std::string(isa::Name(m.state)) + ", compute " +
          std::string(isa::Name(m.compute)) + " " + std::string(isa::Name(m.activation_round)) + ", gradients " +
@@ -311,15 +314,30 @@ class Trainer::Impl {
     std::size_t count = 0, row_bytes = 0;
     std::vector<std::byte> inputs;  // in the compute dtype
     std::vector<float> labels, targets;
+    std::vector<std::uint32_t> indices;
   };
 
   void Check() const {
     const ModelSpec& m = options_.model;
-    if (m.inputs == 0) throw TrainError("model: no inputs");
+    if (m.inputs == 0 && m.embeddings.empty()) throw TrainError("model: no inputs");
+    for (const EmbeddingSpec& e : m.embeddings) {
+      if (e.rows == 0 || e.width == 0 || e.width > isa::kPsumBankWords) {
+        throw TrainError("model: an embedding of " + std::to_string(e.rows) + " x " + std::to_string(e.width) +
+                         ": rows of 1 to " + std::to_string(isa::kPsumBankWords) + " numbers are possible");
+      }
+    }
+    if (!m.embeddings.empty() && !m.layers.empty() && m.layers.front().kind != LayerKind::kDense) {
+      throw TrainError("model: behind embeddings the first layer has to be dense");
+    }
     if (m.layers.empty()) throw TrainError("model: no layers");
-    if (!m.embeddings.empty()) throw TrainError("model: embeddings can't be trained yet");
+    bool convolves = true;  // so far
     for (const LayerSpec& layer : m.layers) {
-      if (layer.kind == LayerKind::kConv) throw TrainError("model: convolutions can't be trained yet");
+      if (layer.kind != LayerKind::kConv) convolves = false;
+      if (layer.kind == LayerKind::kConv && (!convolves || !m.embeddings.empty() ||
+                                             m.channels * m.height * m.width != m.inputs)) {
+        throw TrainError("model: convolutions come first, one behind the other, and take pictures of channels x height "
+                         "x width = inputs");
+      }
       if (layer.kind == LayerKind::kDense && layer.units == 0) throw TrainError("model: a dense layer without units");
     }
     if (options_.picture.max_shift != 0 && options_.picture.width * options_.picture.height != m.inputs) {
@@ -334,6 +352,31 @@ class Trainer::Impl {
     if (o.momentum < 0 || o.momentum >= 1 || o.beta1 < 0 || o.beta1 >= 1 || o.beta2 < 0 || o.beta2 >= 1) {
       throw TrainError("optimizer: momentum and betas lie from 0 to below 1");
     }
+  }
+
+  // What a convolution makes of a picture; TrainError if it can't be.
+  Geometry Convolution(const Geometry& in, const LayerSpec& spec) const {
+    const auto need = [](bool ok, const std::string& what) {
+      if (!ok) throw TrainError("convolution: " + what);
+    };
+    const std::uint32_t rows = device_.config().rows;
+    need(in.channels != 0, "comes first, or behind another one, and the model says the pictures' shape");
+    need(spec.kernel != 0 && spec.stride != 0 && spec.kernel <= in.height && spec.kernel <= in.width,
+         "a kernel of " + std::to_string(spec.kernel) + " every " + std::to_string(spec.stride) + " on " +
+             std::to_string(in.height) + " x " + std::to_string(in.width) + " pixels");
+    need(spec.units != 0 && spec.units <= rows && in.channels <= rows,
+         std::to_string(in.channels) + " channels to " + std::to_string(spec.units) + ": 1 to " + std::to_string(rows) +
+             ", the partitions, are possible");
+    Geometry g = in;
+    g.kernel = spec.kernel;
+    g.stride = spec.stride;
+    g.out_channels = spec.units;
+    g.out_height = (in.height - spec.kernel) / spec.stride + 1;
+    g.out_width = (in.width - spec.kernel) / spec.stride + 1;
+    need(g.out_width <= isa::kPsumBankWords, "rows of " + std::to_string(g.out_width) + " pixels, a PSUM bank holds 512");
+    need(g.taps() * g.out_channels <= isa::kPsumBankWords && g.taps() * g.channels <= isa::kPsumBankWords,
+         "kernel x kernel x channels is over the 512 words of a PSUM bank");
+    return g;
   }
 
   Tensor Dram(const std::string& name, Dtype dtype, const std::vector<std::uint32_t>& shape) {
@@ -363,7 +406,20 @@ class Trainer::Impl {
     const std::uint32_t rows = device_.config().rows;
     trained_begin_ = device_.Allocate(0);
     std::uint32_t inputs = options_.model.inputs;
+    for (std::size_t e = 0; e < options_.model.embeddings.size(); ++e) {
+      const EmbeddingSpec& spec = options_.model.embeddings[e];
+      EmbeddingTable table;
+      table.rows = spec.rows;
+      table.width = spec.width;
+      table.column = inputs;
+      table.table = NewParameter("embedding" + std::to_string(e + 1) + ".weights",
+                                 {spec.rows + std::max(options_.batch, options_.eval_batch), spec.width},
+                                 std::size_t{spec.rows} * spec.width, true, true);
+      inputs += spec.width;
+      network_.embeddings.push_back(std::move(table));
+    }
     const std::vector<LayerSpec>& specs = options_.model.layers;
+    Geometry picture{options_.model.channels, options_.model.height, options_.model.width, 0, 0, 0, 0, 0};
     for (std::size_t l = 0; l < specs.size(); ++l) {
       const LayerSpec& spec = specs[l];
       static constexpr const char* kNames[] = {"dense", "layernorm", "batchnorm", "conv"};
@@ -373,6 +429,11 @@ class Trainer::Impl {
       layer.name = kNames[static_cast<int>(spec.kind)] + std::to_string(l + 1);
       layer.inputs = inputs;
       layer.units = dense ? spec.units : inputs;
+      if (spec.kind == LayerKind::kConv) {
+        layer.geometry = Convolution(picture, spec);
+        picture = {layer.geometry.out_channels, layer.geometry.out_height, layer.geometry.out_width, 0, 0, 0, 0, 0};
+        layer.units = picture.channels * picture.height * picture.width;
+      }
       layer.activation = spec.activation;
       // The loss and layer normalisation work on examples, each in its partition.
       layer.batch_on_partitions = spec.kind == LayerKind::kLayerNorm || l + 1 == specs.size() ||
@@ -391,10 +452,24 @@ class Trainer::Impl {
         layer.weights = NewParameter(layer.name + ".weights", {inputs, spec.units},
                                      std::size_t{inputs} * spec.units, true, true);
         layer.weights.decays = true;
+        layer.weights.copy_scale = options_.mode.weight_scale;
+      } else if (spec.kind == LayerKind::kConv) {
+        const Geometry& g = layer.geometry;
+        layer.weights = NewParameter(layer.name + ".weights", {g.taps() * g.channels, g.out_channels},
+                                     std::size_t{g.taps()} * g.channels * g.out_channels, true, true);
+        layer.weights.decays = true;
+        layer.weights.copy_scale = options_.mode.weight_scale;
       } else {
         layer.weights = vector(".weights", true);
       }
-      if (spec.bias || !dense) layer.bias = vector(".bias", true);
+      if (spec.kind == LayerKind::kConv) {
+        if (spec.bias) {
+          layer.bias = NewParameter(layer.name + ".bias", {rows, 1}, layer.geometry.out_channels, false, true);
+          layer.bias->tiled = true;
+        }
+      } else if (spec.bias || !dense) {
+        layer.bias = vector(".bias", true);
+      }
       if (spec.kind == LayerKind::kBatchNorm) {
         layer.mean = vector(".mean", false);
         layer.variance = vector(".variance", false);
@@ -407,7 +482,10 @@ class Trainer::Impl {
     const std::uint32_t batch = std::max(options_.batch, options_.eval_batch);
     network_.identity = Dram("identity", compute, {rows, rows});
     network_.ones = Dram("ones", compute, {rows, 1});
-    network_.input = Dram("input", compute, {batch, options_.model.inputs});
+    if (options_.model.inputs != 0) network_.input = Dram("input", compute, {batch, options_.model.inputs});
+    for (std::size_t e = 0; e < network_.embeddings.size(); ++e) {
+      network_.slots.push_back(Dram("slots", Dtype::kFp32, {batch}));
+    }
     network_.labels = Dram("labels", Dtype::kFp32, {batch});
     if (options_.model.loss == Loss::kMeanSquare) {
       network_.targets = Dram("targets", Dtype::kFp32, {batch, inputs});
@@ -428,14 +506,19 @@ class Trainer::Impl {
     device_.WriteArray(network_.correct.address, std::vector<float>{0});
     // Uniform, with the variance that keeps activations and gradients of one size.
     SplitMix64 random(options_.seed);
+    for (const EmbeddingTable& table : network_.embeddings) {
+      std::vector<float> values(table.table.count);
+      for (float& v : values) v = (2 * random.Uniform() - 1) * 0.17f;  // deviation 0.1
+      Put(table.table, values);
+    }
     for (const Layer& layer : network_.layers) {
-      if (layer.kind != LayerKind::kDense) {
+      if (layer.kind == LayerKind::kLayerNorm || layer.kind == LayerKind::kBatchNorm) {
         Put(layer.weights, std::vector<float>(layer.weights.count, 1.0f));
         if (layer.variance) Put(*layer.variance, std::vector<float>(layer.units, 1.0f));
         continue;
       }
       const double gain = layer.activation == Activation::kNone ? 3.0 : 6.0;
-      const auto limit = static_cast<float>(std::sqrt(gain / layer.inputs));
+      const auto limit = static_cast<float>(std::sqrt(gain / layer.weights.value.Size(0)));
       std::vector<float> weights(layer.weights.count);
       for (float& w : weights) w = (2 * random.Uniform() - 1) * limit;
       Put(layer.weights, weights);
@@ -455,7 +538,7 @@ class Trainer::Impl {
       for (const auto func : {isa::ActFunc::kSqrt, isa::ActFunc::kReciprocal}) need(func);
     }
     for (const Layer& layer : network_.layers) {
-      if (layer.kind != LayerKind::kDense) need(isa::ActFunc::kRsqrt);
+      if (layer.kind == LayerKind::kLayerNorm || layer.kind == LayerKind::kBatchNorm) need(isa::ActFunc::kRsqrt);
       need(FuncOf(layer.activation));
       need(SlopeOf(layer.activation));
     }
@@ -479,6 +562,17 @@ class Trainer::Impl {
     need(e.inputs.size() == count * e.features, std::to_string(e.inputs.size()) + " numbers are not " +
                                                     std::to_string(count) + " examples of " +
                                                     std::to_string(e.features));
+    const std::vector<EmbeddingSpec>& tables = options_.model.embeddings;
+    need(e.indices.size() == count * tables.size(), std::to_string(e.indices.size()) + " indices for " +
+                                                        std::to_string(count) + " examples and " +
+                                                        std::to_string(tables.size()) + " embeddings");
+    for (std::size_t n = 0; n < e.indices.size(); ++n) {
+      const EmbeddingSpec& table = tables[n % tables.size()];
+      need(e.indices[n] < table.rows, "index " + std::to_string(e.indices[n]) + " of example " +
+                                          std::to_string(n / tables.size()) + ": embedding " +
+                                          std::to_string(n % tables.size() + 1) + " has " +
+                                          std::to_string(table.rows) + " rows");
+    }
     const std::uint32_t outputs = options_.model.layers.back().units;
     if (options_.model.loss == Loss::kMeanSquare) {
       need(e.targets.size() == count * outputs, std::to_string(e.targets.size()) + " targets are not " +
@@ -503,7 +597,31 @@ class Trainer::Impl {
     s.row_bytes = bytes.size() / s.count;
     s.labels.assign(e.labels.begin(), e.labels.end());
     s.targets = e.targets;
+    s.indices = e.indices;
     return s;
+  }
+
+  // Puts the addresses of the batch's rows of embedding tables into the program's copies.
+  void LookUp(const StoredExamples& e, std::span<const std::uint32_t> which, StepProgram& program) {
+    const std::size_t tables = network_.embeddings.size();
+    std::vector<std::vector<std::uint32_t>> of_example(tables), different(tables);
+    for (std::size_t t = 0; t < tables; ++t) {
+      std::map<std::uint32_t, std::uint32_t> slot_of;
+      std::vector<float> slots;
+      for (const std::uint32_t n : which) {
+        const std::uint32_t row = e.indices[n * tables + t];
+        const auto [at, is_new] = slot_of.try_emplace(row, static_cast<std::uint32_t>(different[t].size()));
+        if (is_new) different[t].push_back(row);
+        of_example[t].push_back(row);
+        slots.push_back(static_cast<float>(at->second));
+      }
+      device_.WriteArray(network_.slots[t].address, slots);
+    }
+    for (const StepProgram::RowCopy& copy : program.row_copies) {
+      const auto& rows = copy.different ? different[copy.embedding] : of_example[copy.embedding];
+      // No more different rows: one of those behind the table, which stay zero.
+      program.SetRow(copy, copy.n < rows.size() ? rows[copy.n] : network_.embeddings[copy.embedding].rows + copy.n);
+    }
   }
 
   // A picture moved by up to max_shift pixels each way; zeros come in.
@@ -522,7 +640,9 @@ class Trainer::Impl {
   }
 
   // Rows of the examples into the batch that programs read: data movement alone.
-  void PutBatch(const StoredExamples& e, std::span<const std::uint32_t> which, bool training) {
+  void PutBatch(const StoredExamples& e, std::span<const std::uint32_t> which, bool training,
+                StepProgram& program) {
+    LookUp(e, which, program);
     std::vector<std::byte> rows(which.size() * e.row_bytes);
     for (std::size_t n = 0; n < which.size(); ++n) {
       const std::byte* from = &e.inputs[which[n] * e.row_bytes];
@@ -534,7 +654,7 @@ class Trainer::Impl {
         std::memcpy(&rows[n * e.row_bytes], from, e.row_bytes);
       }
     }
-    device_.Write(network_.input.address, rows);
+    if (network_.input) device_.Write(network_.input->address, rows);
     if (!e.labels.empty()) {
       std::vector<float> labels;
       for (const std::uint32_t n : which) labels.push_back(e.labels[n]);
@@ -653,6 +773,9 @@ std::uint64_t Trainer::steps_per_epoch() const { return impl_->StepsPerEpoch(); 
 DramTraffic Trainer::traffic() const {
   return {impl_->program_.dram_read, impl_->program_.dram_written,
           impl_->program_.program.size() * isa::kInstrBytes};
+}
+const std::vector<std::string>& Trainer::StepLabels(isa::Queue queue) const {
+  return impl_->program_.labels[static_cast<std::size_t>(queue)];
 }
 std::uint64_t Trainer::useful_columns() const { return impl_->program_.array_columns; }
 const Program& Trainer::step_program() const { return impl_->program_.program; }

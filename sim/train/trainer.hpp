@@ -54,6 +54,7 @@ struct LayerSpec {
   std::uint32_t units = 0;  // outputs of a dense layer, channels of a convolution
   Activation activation = Activation::kNone;
   bool bias = true;
+  std::uint32_t kernel = 3, stride = 1;  // of a convolution; no padding
 };
 
 // One categorical input: a table of `rows` vectors of `width`, looked up by an index.
@@ -62,7 +63,8 @@ struct EmbeddingSpec {
 };
 
 struct ModelSpec {
-  std::uint32_t inputs = 0;               // plain features
+  std::uint32_t inputs = 0;               // plain features; of pictures [channel][row][column]
+  std::uint32_t channels = 0, height = 0, width = 0;  // of pictures, if the first layer convolves
   std::vector<EmbeddingSpec> embeddings;  // their vectors follow the plain features
   std::vector<LayerSpec> layers;          // the last one's outputs are classes or values
   Loss loss = Loss::kSoftmaxCrossEntropy;
@@ -171,6 +173,8 @@ class Trainer {
   DramTraffic traffic() const;            // of a step
   std::uint64_t useful_columns() const;   // moving columns of a step's products, transposes not counted
   const Program& step_program() const;    // as last run or built
+  // What its instructions belong to, by queue and index: "dense1 forward".
+  const std::vector<std::string>& StepLabels(isa::Queue queue) const;
 
   // Parameters by name ("dense1.weights" [inputs][units], "dense1.bias" [units], ...) as numbers.
   std::vector<std::string> ParameterNames() const;

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <random>
 
+#include "sim/function/expression.hpp"
 #include "sim/function/function_set.hpp"
 #include "sim/golden/golden.hpp"
 
@@ -223,6 +224,26 @@ TEST_CASE("functions of a set give the bits that they give alone", "[function][s
               alone.Apply(alone.headers()[0], x, n % 2 != 0));
     }
   }
+}
+
+TEST_CASE("a function given as text fits, with every bf16 input right; a wrong text shows the place",
+          "[function][expression]") {
+  using Catch::Contains;
+  Spec mish;
+  mish.name = "mish";
+  mish.f = function::ParseExpression("x * tanh(softplus(x))");
+  mish.special = {0, -0.0, INFINITY, -0.0};
+  CHECK(std::fabs(mish.f(function::Dd(1.0)).hi - 0.8650983882673103) < 1e-15);
+  CHECK(function::CheckBf16(mish, function::Fit(mish)).wrong == 0);
+  CHECK(function::ParseExpression("2 - -x^3 / (1.5 + x)")(function::Dd(2.0)).hi == 2 + 8 / 3.5);
+  CHECK_THROWS_WITH(function::ParseExpression("x * swish(x)"),
+                    Contains("character 5: no function 'swish'; there are abs cos erf"));
+  CHECK_THROWS_WITH(function::ParseExpression("(x + 1"), Contains("')' is missing"));
+  CHECK_THROWS_WITH(function::ParseExpression("x 2"), Contains("character 3"));
+  Spec wild;
+  wild.name = "wild";
+  wild.f = function::ParseExpression("sin(x)");
+  CHECK_THROWS_WITH(function::Fit(wild), Contains("wild: neither constant nor proportional to x for large x"));
 }
 
 TEST_CASE("a table file comes back, and a damaged one is refused by name", "[function][file]") {

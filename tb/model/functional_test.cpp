@@ -41,7 +41,7 @@ TEST_CASE("elementwise operations agree with mathematics in every format", "[fun
       rig.Fill(b, draw);
       const auto av = rig.Values(a), bv = rig.Values(b);
       const auto op = static_cast<golden::Binary>(rig.random() % 14);
-      const auto func = static_cast<isa::VecFunc>(1 + static_cast<int>(op));
+      const auto func = tb::FuncOf(op);
       if (func == isa::VecFunc::kAbs) {
         rig.builder.Elementwise(d, a, {func}, {isa::Round::kRne, true});
       } else {

@@ -162,7 +162,7 @@ TEST_CASE("a function without its table, a damaged table and an unknown function
   r = Fails(*device, program(&bad, ActFunc::kExp));
   CHECK(r.cause == isa::Err::kBadTable);
   CHECK(r.index == 0);
-  CHECK(r.operand == 1);
+  CHECK(r.operand == 0);
   CHECK(untouched());
   device->ResetQueues();
   r = Fails(*device, program(nullptr, ActFunc::kExp));

@@ -2,7 +2,9 @@
 #include "sim/program/train/step.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <functional>
 
 namespace dither::train {
 namespace {
@@ -40,6 +42,8 @@ struct Value {
   std::optional<Tensor> f;  // [rows][feature tiles][batch]
   std::optional<Tensor> b;  // [rows][batch tiles][features]
   std::vector<Value> z;     // none, or one: before the activation, where the way back needs it
+  std::optional<Tensor> c;  // pictures: [channels][batch][height][width]
+  std::array<std::uint32_t, 3> picture{};  // channels, height, width, if it is one
 };
 
 // Slots in SBUF that are used in turn.
@@ -47,8 +51,11 @@ class Ring {
  public:
   Ring(Flow& flow, const std::string& name, Dtype dtype, std::uint32_t elements, std::uint32_t slots)
       : rows_(flow.rows()) {
-    for (std::uint32_t s = 0; s < slots; ++s) {
-      slots_.push_back(flow.Sbuf(name, dtype, {rows_, elements}));
+    try {
+      for (std::uint32_t s = 0; s < slots; ++s) slots_.push_back(flow.Sbuf(name, dtype, {rows_, elements}));
+    } catch (const ProgramError&) {
+      Free(flow);
+      throw;
     }
   }
   // The next slot as a tensor of this shape.
@@ -105,6 +112,8 @@ class StepBuilder {
       flow_.Label(layer.name + " forward");
       if (l + 1 == net_.layers.size()) {
         LastForward(layer, values[l], values[l + 1]);
+      } else if (layer.kind == LayerKind::kConv) {
+        Convolve(layer, values[l], values[l + 1]);
       } else if (layer.kind != LayerKind::kDense) {
         Normalise(layer, values[l], values[l + 1], saved_[l]);
       } else if (layer.batch_on_partitions) {
@@ -128,6 +137,7 @@ class StepBuilder {
     made.dram_written = flow_.DramWritten();
     made.array_columns = columns_;
     made.settings = settings_;
+    made.row_copies = row_copies_;
     made.program = flow_.Take();
     return made;
   }
@@ -144,12 +154,30 @@ class StepBuilder {
 
   // ---- layouts
   void LoadInput(Value& x) {
-    x = {"input", net_.layers.front().inputs, mode_.compute, {}, {}, {}};
+    x = {"input", net_.layers.front().inputs, mode_.compute, {}, {}, {}, {}, {}};
+    if (net_.layers.front().kind == LayerKind::kConv) {
+      const Geometry& g = net_.layers.front().geometry;
+      x.picture = {g.channels, g.height, g.width};
+      x.c = flow_.Sbuf("input", x.dtype, {g.channels, batch_, g.height, g.width});
+      flow_.Load(x.c->Merge(2), net_.input->Slice(0, 0, batch_).Split(1, g.height * g.width).Transpose(0, 1));
+      return;
+    }
     x.b = flow_.Sbuf("input", x.dtype, {rows_, Tiles(batch_), x.features});
     // A copy a tile: the array may start with the first.
-    for (std::uint32_t t = 0; t < Tiles(batch_); ++t) {
+    for (std::uint32_t t = 0; net_.input && t < Tiles(batch_); ++t) {
       const std::uint32_t parts = Part(batch_, t);
-      flow_.Load(Pick(x.b->Slice(0, 0, parts), 1, t), net_.input.Slice(0, t * rows_, parts));
+      flow_.Load(Pick(x.b->Slice(0, 0, parts), 1, t).Slice(1, 0, net_.input->Size(1)),
+                 net_.input->Slice(0, t * rows_, parts));
+    }
+    for (std::uint32_t e = 0; e < net_.embeddings.size(); ++e) {
+      const EmbeddingTable& table = net_.embeddings[e];
+      for (std::uint32_t n = 0; n < batch_; ++n) {
+        const Tensor& rows = table.table.Read();
+        flow_.Load(Pick(x.b->Slice(0, n % rows_, 1), 1, n / rows_).Slice(1, table.column, table.width),
+                   rows.Slice(0, table.rows + n, 1));
+        row_copies_.push_back({flow_.Last(Queue::kDma0), false, false, e, n, rows.address,
+                               std::uint64_t{table.width} * rows.ElementBytes()});
+      }
     }
   }
   void DropF(Value& v) {
@@ -163,12 +191,35 @@ class StepBuilder {
   void Drop(Value& v) {
     DropF(v);
     DropB(v);
+    if (v.c) flow_.Free(*v.c);
+    v.c.reset();
     for (Value& z : v.z) Drop(z);
     v.z.clear();
   }
 
+  // Between pictures with channels on partitions and examples on partitions: a copy, as rows of pixels move
+  // from partition to partition. One for each tile of the batch.
+  void CopyPictures(Value& v, bool to_c) {
+    const auto [channels, height, width] = v.picture;
+    const std::uint32_t pixels = height * width;
+    for (std::uint32_t t = 0; t < Tiles(batch_); ++t) {
+      const std::uint32_t parts = Part(batch_, t);
+      const Tensor c = v.c->Merge(2).Slice(1, t * rows_, parts).Transpose(0, 1);
+      const Tensor b = Pick(v.b->Slice(0, 0, parts), 1, t).Split(1, pixels);
+      flow_.Load(to_c ? c : b, to_c ? b : c);
+    }
+  }
+  const Tensor& C(Value& v) {
+    if (v.c) return *v.c;
+    B(v);
+    v.c = flow_.Sbuf(v.name, v.dtype, {v.picture[0], batch_, v.picture[1], v.picture[2]});
+    CopyPictures(v, true);
+    return *v.c;
+  }
+
   const Tensor& F(Value& v) {
     if (v.f) return *v.f;
+    if (!v.b) B(v);
     v.f = flow_.Sbuf(v.name, v.dtype, {rows_, Tiles(v.features), batch_});
     ForTiles(v.features, rows_, kBank / batch_, [&](std::uint32_t t0, std::uint32_t count, std::uint32_t parts) {
       const Tensor sums = flow_.Psum(v.name + " transposed", parts, count * batch_).Split(1, batch_);
@@ -188,6 +239,10 @@ class StepBuilder {
   const Tensor& B(Value& v) {
     if (v.b) return *v.b;
     v.b = flow_.Sbuf(v.name, v.dtype, {rows_, Tiles(batch_), v.features});
+    if (v.c) {
+      CopyPictures(v, false);
+      return *v.b;
+    }
     const std::uint32_t block = std::min(v.features, kBank / rows_ * rows_);
     ForTiles(batch_, rows_, kBank / block, [&](std::uint32_t n0, std::uint32_t count, std::uint32_t parts) {
       for (std::uint32_t m0 = 0; m0 < v.features; m0 += block) {
@@ -220,11 +275,11 @@ class StepBuilder {
 
   void ForwardF(const Layer& layer, Value& in, Value& out) {
     const Tensor& x = F(in);
-    out = {layer.name + " output", layer.units, mode_.compute, {}, {}, {}};
+    out = {layer.name + " output", layer.units, mode_.compute, {}, {}, {}, {}, {}};
     out.f = flow_.Sbuf(out.name, out.dtype, {rows_, Tiles(layer.units), batch_});
     const bool keeps_z = training_ && NeedsZ(layer.activation);
     if (keeps_z) {
-      out.z.push_back({layer.name + " z", layer.units, mode_.gradients, {}, {}, {}});
+      out.z.push_back({layer.name + " z", layer.units, mode_.gradients, {}, {}, {}, {}, {}});
       out.z[0].f = flow_.Sbuf(out.z[0].name, mode_.gradients, {rows_, Tiles(layer.units), batch_});
     }
     std::optional<Tensor> bias;
@@ -318,11 +373,11 @@ class StepBuilder {
   }
 
   void ForwardB(const Layer& layer, Value& in, Value& out) {
-    out = {layer.name + " output", layer.units, mode_.compute, {}, {}, {}};
+    out = {layer.name + " output", layer.units, mode_.compute, {}, {}, {}, {}, {}};
     out.b = flow_.Sbuf(out.name, out.dtype, {rows_, Tiles(batch_), layer.units});
     const bool keeps_z = training_ && NeedsZ(layer.activation);
     if (keeps_z) {
-      out.z.push_back({layer.name + " z", layer.units, mode_.gradients, {}, {}, {}});
+      out.z.push_back({layer.name + " z", layer.units, mode_.gradients, {}, {}, {}, {}, {}});
       out.z[0].b = flow_.Sbuf(out.z[0].name, mode_.gradients, {rows_, Tiles(batch_), layer.units});
     }
     std::optional<Tensor> bias;
@@ -353,7 +408,7 @@ class StepBuilder {
     std::optional<Tensor> bias;
     if (layer.bias) bias = LoadRow(layer.name + " bias", layer.bias->value);
     PrepareLoss();
-    gradient = {layer.name + " output gradient", units, mode_.gradients, {}, {}, {}};
+    gradient = {layer.name + " output gradient", units, mode_.gradients, {}, {}, {}, {}, {}};
     if (training_) gradient.b = flow_.Sbuf(gradient.name, gradient.dtype, {rows_, Tiles(batch_), units});
     SumsB(layer, in, [&](std::uint32_t n0, const std::vector<Tensor>& banks, std::uint32_t per_bank,
                          std::uint32_t count, std::uint32_t parts) {
@@ -373,6 +428,188 @@ class StepBuilder {
     });
     if (bias) flow_.Free(*bias);
     FinishLoss();
+  }
+
+  // ---- convolution: a product for each tap of the kernel, whose moving operand is the picture as seen
+  // through that tap
+  static Tensor Stepped(Tensor t, std::size_t dim, std::uint32_t begin, std::uint32_t count, std::uint32_t step) {
+    t = t.Slice(dim, begin, (count - 1) * step + 1);
+    t.dims[dim].size = count;
+    t.dims[dim].step *= step;
+    return t;
+  }
+  // [channels][images][rows][width of the output] of x [channels][batch][height][width].
+  static Tensor Seen(const Geometry& g, const Tensor& x, std::uint32_t tap, std::uint32_t n0, std::uint32_t images,
+                     std::uint32_t y0, std::uint32_t rows) {
+    const Tensor part = x.Slice(1, n0, images);
+    return Stepped(Stepped(part, 2, y0 * g.stride + tap / g.kernel, rows, g.stride), 3, tap % g.kernel, g.out_width,
+                   g.stride);
+  }
+  // Calls f(first image, images, first row, rows) for what fits a bank at `height` x `width` words an image.
+  template <typename F>
+  void ForChunks(std::uint32_t height, std::uint32_t width, F&& f) const {
+    const std::uint32_t images = std::max(1u, kBank / (height * width));
+    const std::uint32_t rows = std::min(height, kBank / width);
+    for (std::uint32_t n = 0; n < batch_; n += images) {
+      for (std::uint32_t y = 0; y < height; y += rows) {
+        f(n, std::min(images, batch_ - n), y, std::min(rows, height - y));
+      }
+    }
+  }
+  // All taps on chip: [channels][taps][units].
+  Tensor LoadTaps(const Layer& layer) {
+    const Geometry& g = layer.geometry;
+    const Tensor w = flow_.Sbuf(layer.name + " taps", mode_.compute, {g.channels, g.taps(), g.out_channels});
+    flow_.Load(w, layer.weights.Read().Split(0, g.channels).Transpose(0, 1));
+    return w;
+  }
+
+  void Convolve(const Layer& layer, Value& in, Value& out) {
+    const Geometry& g = layer.geometry;
+    const Tensor& x = C(in);
+    out = {layer.name + " output", layer.units, mode_.compute, {}, {}, {}, {}, {g.out_channels, g.out_height, g.out_width}};
+    out.c = flow_.Sbuf(out.name, out.dtype, {g.out_channels, batch_, g.out_height, g.out_width});
+    const bool keeps_z = training_ && NeedsZ(layer.activation);
+    if (keeps_z) {
+      out.z.push_back({layer.name + " z", layer.units, mode_.gradients, {}, {}, {}, {}, out.picture});
+      out.z[0].c = flow_.Sbuf(out.z[0].name, mode_.gradients, {g.out_channels, batch_, g.out_height, g.out_width});
+    }
+    const Tensor w = LoadTaps(layer);
+    std::optional<Tensor> bias;
+    if (layer.bias) {
+      bias = flow_.Sbuf(layer.name + " bias", layer.bias->value.dtype, {g.out_channels, 1});
+      flow_.Load(*bias, layer.bias->value.Slice(0, 0, g.out_channels));
+    }
+    const float scale = 1 / mode_.weight_scale;
+    ForChunks(g.out_height, g.out_width, [&](std::uint32_t n, std::uint32_t images, std::uint32_t y, std::uint32_t rows) {
+      const Tensor sums = flow_.Psum(layer.name + " sums", g.out_channels, images * rows * g.out_width)
+                              .Split(1, rows * g.out_width)
+                              .Split(2, g.out_width);
+      for (std::uint32_t tap = 0; tap < g.taps(); ++tap) {
+        Product(sums, Pick(w, 1, tap), Seen(g, x, tap, n, images, y, rows), tap > 0);
+      }
+      const auto part = [&](const Tensor& t) { return t.Slice(1, n, images).Slice(2, y, rows); };
+      const Narrowing narrow = Rounding(mode_.activation_round, out.dtype);
+      if (bias) {
+        const Tensor b = bias->Insert(2).Insert(3);
+        flow_.Act(FuncOf(layer.activation), part(*out.c), sums, scale, b, narrow);
+        if (keeps_z) flow_.TwoSteps(part(*out.z[0].c), sums, {VecFunc::kMul, scale}, {VecFunc::kAdd, b});
+      } else {
+        flow_.Act(FuncOf(layer.activation), part(*out.c), sums, scale, -0.0f, narrow);
+        if (keeps_z) flow_.Elementwise(VecFunc::kMul, part(*out.z[0].c), sums, scale);
+      }
+    });
+    if (bias) flow_.Free(*bias);
+    flow_.Free(w);
+  }
+
+  void ConvolveBack(const Layer& layer, Value& gradient, const Layer* previous, Value& input, Value& below) {
+    const Geometry& g = layer.geometry;
+    gradient.picture = {g.out_channels, g.out_height, g.out_width};
+    flow_.Label(layer.name + " gradient as pictures");
+    const Tensor dy = C(gradient);
+    DropB(gradient);
+    DropF(gradient);
+    if (previous) {
+      flow_.Label(layer.name + " input gradient");
+      ConvolutionInputGradient(layer, dy, *previous, input, below);
+    }
+    flow_.Label(layer.name + " weight gradient");
+    ConvolutionWeightGradient(layer, dy, *input.c);
+    if (layer.bias) {
+      flow_.Label(layer.name + " bias gradient");
+      OpenUpdate(1, *layer.bias);
+      const Tensor sums = flow_.Sbuf(layer.bias->name + " gradient", Dtype::kFp32, {g.out_channels, 1});
+      flow_.Reduce(RedFunc::kSum, sums, dy, 3);
+      const std::uint32_t units = g.out_channels;
+      Update(*layer.bias, [units](const Tensor& t) { return t.Slice(0, 0, units); }, sums);
+      CloseUpdate();
+      flow_.Free(sums);
+    }
+  }
+
+  // Every output adds its gradient, through each tap, to the pixel that it saw there: products that
+  // accumulate onto the picture in PSUM, which begins as zeros.
+  void ConvolutionInputGradient(const Layer& layer, const Tensor& dy, const Layer& previous, Value& input, Value& below) {
+    const Geometry& g = layer.geometry;
+    if (g.height * g.width > kBank) {
+      throw TrainError(layer.name + ": gradients of " + std::to_string(g.height) + " x " + std::to_string(g.width) +
+                       " pixels, a PSUM bank holds " + std::to_string(kBank));
+    }
+    below = {previous.name + " output gradient", layer.inputs, mode_.gradients, {}, {}, {}, {},
+             {g.channels, g.height, g.width}};
+    below.c = flow_.Sbuf(below.name, below.dtype, {g.channels, batch_, g.height, g.width});
+    const Tensor w = LoadTaps(layer);
+    const Dtype exact = mode_.weight_scale == 1 ? mode_.compute : Dtype::kBf16;
+    const Tensor turned = flow_.Sbuf(layer.name + " transposed taps", exact, {g.out_channels, g.taps(), g.channels});
+    const Tensor sums = flow_.Psum(layer.name + " transposed", g.out_channels, g.taps() * g.channels).Split(1, g.channels);
+    for (std::uint32_t tap = 0; tap < g.taps(); ++tap) {
+      flow_.Product(Pick(sums, 1, tap), Pick(w, 1, tap), identity_.Slice(0, 0, g.channels).Slice(1, 0, g.channels), false);
+    }
+    flow_.Act(ActFunc::kIdentity, turned, sums, 1 / mode_.weight_scale);
+    flow_.Free(w);
+    ForChunks(g.height, g.width, [&](std::uint32_t n, std::uint32_t images, std::uint32_t, std::uint32_t) {
+      const Tensor bank = flow_.Psum(below.name, g.channels, images * g.height * g.width);
+      flow_.Elementwise(VecFunc::kMul, bank, Generated::Iota(0, {0}), 0.0f);
+      const Tensor picture = bank.Split(1, g.height * g.width).Split(2, g.width);
+      for (std::uint32_t tap = 0; tap < g.taps(); ++tap) {
+        Product(Seen(g, picture, tap, 0, images, 0, g.out_height), Pick(turned, 1, tap), dy.Slice(1, n, images), true);
+      }
+      const auto part = [&](const Tensor& t) { return t.Slice(1, n, images); };
+      ThroughActivation(previous, part(*below.c),
+                        previous.activation == Activation::kNone ? Tensor{}
+                                                                 : part(*(input.z.empty() ? input : input.z[0]).c),
+                        picture);
+    });
+    flow_.Free(turned);
+  }
+
+  // Sums over all positions, so positions have to lie on partitions: pieces of rows of the output, and of
+  // the picture as each tap sees it, are transposed in groups.
+  void ConvolutionWeightGradient(const Layer& layer, const Tensor& dy, const Tensor& x) {
+    const Geometry& g = layer.geometry;
+    const std::uint32_t group = std::min(batch_ * g.out_height, kBank / std::max(g.channels, g.out_channels));
+    Ring gradients(flow_, "gradient transposed", mode_.gradients, group * g.out_channels, 2);
+    Ring pictures(flow_, "picture transposed", mode_.compute, group * g.channels, 3);
+    const Tensor bank = flow_.Psum(layer.name + " weight gradient", g.channels, g.taps() * g.out_channels, true);
+    const Tensor sums = bank.Split(1, g.out_channels);
+    bool first = true;
+    ForTiles(g.out_width, rows_, 1, [&](std::uint32_t t, std::uint32_t, std::uint32_t length) {
+      const std::uint32_t x0 = t * rows_, total = batch_ * g.out_height;
+      for (std::uint32_t s0 = 0; s0 < total; s0 += group) {
+        const std::uint32_t count = std::min(group, total - s0);
+        // Piece s: `length` positions of one row of one image, [channels][length].
+        const auto turn = [&](Ring& ring, const char* name, std::uint32_t channels, auto&& piece) {
+          const Tensor to = ring.Next({length, count, channels});
+          const Tensor psum = flow_.Psum(name, length, count * channels).Split(1, channels);
+          for (std::uint32_t s = 0; s < count; ++s) {
+            flow_.Product(Pick(psum, 1, s), piece((s0 + s) / g.out_height, (s0 + s) % g.out_height),
+                          identity_.Slice(0, 0, channels).Slice(1, 0, channels), false);
+          }
+          flow_.Move(to, psum);
+          return to;
+        };
+        const Tensor dyt = turn(gradients, "gradient transposed", g.out_channels, [&](std::uint32_t n, std::uint32_t y) {
+          return Pick(Pick(dy, 1, n), 1, y).Slice(1, x0, length);
+        });
+        for (std::uint32_t tap = 0; tap < g.taps(); ++tap) {
+          const Tensor xt = turn(pictures, "picture transposed", g.channels, [&](std::uint32_t n, std::uint32_t y) {
+            return Pick(Pick(Seen(g, x, tap, n, 1, y, 1), 1, 0), 1, 0).Slice(1, x0, length);
+          });
+          for (std::uint32_t s = 0; s < count; ++s) {
+            Product(Pick(sums, 1, tap), Pick(xt, 1, s), Pick(dyt, 1, s), !first || s > 0);
+          }
+        }
+        first = false;
+      }
+    });
+    gradients.Free(flow_);
+    pictures.Free(flow_);
+    OpenUpdate(g.taps() * g.out_channels, layer.weights);
+    const std::uint32_t channels = g.channels;
+    Update(layer.weights, [channels](const Tensor& t) { return t.Split(0, channels).Transpose(0, 1); }, sums);
+    CloseUpdate();
+    flow_.Release(bank);
   }
 
   // ---- normalisation: of each example over its features (layer; B layout), or of each feature over the
@@ -409,14 +646,14 @@ class StepBuilder {
     const Tensor& x = InLayout(layer, in);
     const std::uint32_t along = Along(layer), tiles = Tiles(Spread(layer));
     const bool running = OverBatch(layer) && !training_;
-    out = {layer.name + " output", layer.units, mode_.compute, {}, {}, {}};
+    out = {layer.name + " output", layer.units, mode_.compute, {}, {}, {}, {}, {}};
     const Tensor y = flow_.Sbuf(out.name, out.dtype, {rows_, tiles, along});
     (OverBatch(layer) ? out.f : out.b) = y;
     saved.normal = flow_.Sbuf(layer.name + " normalised", mode_.gradients, {rows_, tiles, along});
     saved.inverse = flow_.Sbuf(layer.name + " 1/deviation", Dtype::kFp32, {rows_, tiles});
     std::optional<Tensor> z;
     if (training_ && NeedsZ(layer.activation)) {
-      out.z.push_back({layer.name + " z", layer.units, mode_.gradients, {}, {}, {}});
+      out.z.push_back({layer.name + " z", layer.units, mode_.gradients, {}, {}, {}, {}, {}});
       z = flow_.Sbuf(out.z[0].name, mode_.gradients, {rows_, tiles, along});
       (OverBatch(layer) ? out.z[0].f : out.z[0].b) = z;
     }
@@ -484,7 +721,7 @@ class StepBuilder {
     });
     if (previous) {
       flow_.Label(layer.name + " input gradient");
-      below = {previous->name + " output gradient", layer.units, mode_.gradients, {}, {}, {}};
+      below = {previous->name + " output gradient", layer.units, mode_.gradients, {}, {}, {}, {}, {}};
       const Tensor dx = flow_.Sbuf(below.name, below.dtype, {rows_, tiles, along});
       (OverBatch(layer) ? below.f : below.b) = dx;
       const Tensor factor = LoadFactors(layer, layer.weights);
@@ -646,16 +883,26 @@ class StepBuilder {
     for (std::size_t l = net_.layers.size(); l-- > 0;) {
       const Layer& layer = net_.layers[l];
       const Layer* const previous = l > 0 ? &net_.layers[l - 1] : nullptr;
-      Value below;
-      if (layer.kind != LayerKind::kDense) {
+      Value below, looked_up;
+      if (layer.kind == LayerKind::kConv) {
+        ConvolveBack(layer, gradient, previous, values[l], below);
+      } else if (layer.kind != LayerKind::kDense) {
         NormaliseBack(layer, gradient, saved_[l], previous, &values[l], below);
       } else {
         if (previous) {
           flow_.Label(layer.name + " gradient transposed");
           F(gradient);
           flow_.Label(layer.name + " input gradient");
-          InputGradient(layer, gradient, *previous, values[l], below);
+          InputGradient(layer, gradient, *previous, values[l], below, 0);
           DropF(values[l]);
+        } else if (!net_.embeddings.empty()) {
+          // Of the input, the part that was looked up.
+          flow_.Label(layer.name + " gradient transposed");
+          F(gradient);
+          flow_.Label(layer.name + " input gradient");
+          Layer plain;
+          plain.name = "input";
+          InputGradient(layer, gradient, plain, values[l], looked_up, net_.embeddings.front().column / rows_);
         }
         flow_.Label(layer.name + " gradient transposed");
         B(gradient);
@@ -665,6 +912,7 @@ class StepBuilder {
           flow_.Label(layer.name + " bias gradient");
           SumOverBatch(layer, *layer.bias, layer.batch_on_partitions ? B(gradient) : F(gradient));
         }
+        if (looked_up.f) LookUpBack(looked_up);
       }
       Drop(gradient);
       Drop(values[l]);
@@ -673,10 +921,11 @@ class StepBuilder {
   }
 
   // below.f = (transposed weights * gradient.f) through the activation that made `input`.
+  // From tile `first` of the inputs on.
   void InputGradient(const Layer& layer, Value& gradient, const Layer& previous, Value& input,
-                     Value& below) {
+                     Value& below, std::uint32_t first_tile) {
     const Tensor& dy = *gradient.f;
-    below = {previous.name + " output gradient", layer.inputs, mode_.gradients, {}, {}, {}};
+    below = {previous.name + " output gradient", layer.inputs, mode_.gradients, {}, {}, {}, {}, {}};
     below.f = flow_.Sbuf(below.name, below.dtype, {rows_, Tiles(layer.inputs), batch_});
     // Exact there: the weights, or their scaled copy with the scale taken out again.
     const Dtype exact = mode_.weight_scale == 1 ? mode_.compute : Dtype::kBf16;
@@ -712,9 +961,9 @@ class StepBuilder {
       return wt;
     };
 
-    Tensor next = turn(0), sums;
+    Tensor next = turn(first_tile), sums;
     std::uint32_t in_bank = 0;
-    for (std::uint32_t k = 0; k < stripes; ++k) {
+    for (std::uint32_t k = first_tile; k < stripes; ++k) {
       const Tensor wt = next;
       if (k + 1 < stripes) next = turn(k + 1);
       const std::uint32_t depth = Part(layer.inputs, k);
@@ -734,7 +983,10 @@ class StepBuilder {
                    const auto part = [&](const Tensor& t) {
                      return t.Slice(0, 0, parts).Slice(1, k0 + first, count);
                    };
-                   ThroughActivation(previous, part(*below.f), part(F(input.z.empty() ? input : input.z[0])),
+                   ThroughActivation(previous, part(*below.f),
+                                     previous.activation == Activation::kNone
+                                         ? Tensor{}
+                                         : part(F(input.z.empty() ? input : input.z[0])),
                                      sums.Slice(0, 0, parts).Slice(1, first, count));
                  });
         flow_.Release(sums);
@@ -786,13 +1038,67 @@ class StepBuilder {
                     Pick(dy.Slice(0, 0, height), 1, n).Slice(1, m0, columns), n > 0);
           }
         }
-        const auto view = [&](const Tensor& t) {
+        const auto view = [=, this](const Tensor& t) {
           return t.Slice(0, k0 * rows_, count * parts).Slice(1, m0, columns).Split(0, parts).Transpose(0, 1);
         };
         Update(layer.weights, view, sums);
       }
     });
     CloseUpdate();
+  }
+
+  // Gradients of the rows that the batch looked up. Examples with the same row add up: a product with
+  // the matrix that says which of the batch's different rows each example has. Then the update, of
+  // those rows alone.
+  void LookUpBack(Value& gradient) {
+    flow_.Label("embedding gradient");
+    const Tensor& dx = B(gradient);
+    for (std::uint32_t e = 0; e < net_.embeddings.size(); ++e) {
+      const EmbeddingTable& table = net_.embeddings[e];
+      flow_.Label(table.table.name + " gradient");
+      const std::uint32_t tiles = Tiles(batch_), width = table.width;
+      const Tensor slot = flow_.Sbuf("slots", Dtype::kFp32, {rows_, tiles});
+      const Tensor which = flow_.Sbuf("which row", mode_.compute, {rows_, tiles, batch_});
+      ForTiles(batch_, rows_, kBank, [&](std::uint32_t n0, std::uint32_t count, std::uint32_t parts) {
+        flow_.Load(slot.Slice(0, 0, parts).Slice(1, n0, count),
+                   net_.slots[e].Slice(0, n0 * rows_, count * parts).Split(0, parts).Transpose(0, 1));
+      });
+      for (std::uint32_t n = 0; n < tiles; ++n) {
+        const std::uint32_t parts = Part(batch_, n);
+        flow_.Elementwise(VecFunc::kEq, Pick(which.Slice(0, 0, parts), 1, n), Generated::Iota(0, {1}),
+                          slot.Slice(0, 0, parts).Slice(1, n, 1));
+      }
+      const std::uint32_t per_bank = std::min(tiles, kBank / width);
+      OpenUpdate(per_bank * width, table.table);
+      ForTiles(batch_, rows_, per_bank, [&](std::uint32_t u0, std::uint32_t count, std::uint32_t parts) {
+        const Tensor sums = flow_.Psum(table.table.name + " gradient", parts, count * width).Split(1, width);
+        for (std::uint32_t u = 0; u < count; ++u) {
+          for (std::uint32_t n = 0; n < tiles; ++n) {
+            const std::uint32_t height = Part(batch_, n);
+            Product(Pick(sums, 1, u), Pick(which.Slice(0, 0, height), 1, n).Slice(1, (u0 + u) * rows_, parts),
+                    Pick(dx.Slice(0, 0, height), 1, n).Slice(1, table.column, width), n > 0);
+          }
+        }
+        // A row each, between its place in the table and its partition.
+        const auto each_row = [=, this, &table](const Tensor& dram, const Tensor& chip, bool to_dram) {
+          for (std::uint32_t u = 0; u < count * parts; ++u) {
+            const std::uint32_t n = u0 * rows_ + u;
+            const Tensor row = dram.Slice(0, table.rows + n, 1);
+            const Tensor here = Pick(chip.Slice(0, u % parts, 1), 1, u / parts);
+            const Queue ring = to_dram ? Queue::kDma1 : Queue::kDma0;
+            flow_.Copy(ring, to_dram ? row : here, to_dram ? here : row);
+            row_copies_.push_back({flow_.Last(ring), to_dram, true, e, n, dram.address,
+                                   std::uint64_t{width} * dram.ElementBytes()});
+          }
+        };
+        UpdateBy(table.table, sums, [&](const Tensor& to, const Tensor& dram) { each_row(dram, to, false); },
+                 [=](const Tensor& dram, const Tensor& from) { each_row(dram, from, true); });
+      });
+      CloseUpdate();
+      flow_.Free(which);
+      flow_.Free(slot);
+    }
+    Drop(gradient);
   }
 
   // The gradient of something that is added to every example is the sum over the batch. Lies as the
@@ -810,7 +1116,7 @@ class StepBuilder {
       OpenUpdate(Tiles(layer.units), parameter);
       const Tensor sums = flow_.Sbuf(parameter.name + " gradient", Dtype::kFp32, {rows_, Tiles(layer.units)});
       ForTiles(layer.units, rows_, kBank, [&](std::uint32_t first, std::uint32_t count, std::uint32_t parts) {
-        const auto view = [&](const Tensor& t) { return t.Slice(0, 0, parts).Slice(1, first, count); };
+        const auto view = [=](const Tensor& t) { return t.Slice(0, 0, parts).Slice(1, first, count); };
         flow_.Reduce(RedFunc::kSum, view(sums), view(gradient));
         Update(parameter, view, view(sums));
       });
@@ -820,17 +1126,31 @@ class StepBuilder {
   }
 
   // ---- update
+  // Slots in SBUF for what an update moves; fewer, and so less overlap, where memory is short.
   void OpenUpdate(std::uint32_t elements, const Parameter& parameter) {
-    constexpr std::uint32_t kSlots = 4;
-    updated_.emplace(flow_, "weights being updated", mode_.weights, elements, kSlots);
-    for (std::size_t n = 0; n < parameter.state.size(); ++n) {
-      states_.emplace_back(flow_, "optimiser state", mode_.state, elements, kSlots);
+    for (std::uint32_t slots = 4;; --slots) {
+      try {
+        TakeSlots(elements, parameter, slots);
+        return;
+      } catch (const ProgramError&) {
+        CloseUpdate();
+        if (slots == 1) throw;
+      }
     }
-    if (parameter.copy) copies_.emplace(flow_, "copy of weights", mode_.compute, elements, 2);
+  }
+  void TakeSlots(std::uint32_t elements, const Parameter& parameter, std::uint32_t slots) {
+    slots_ = slots;
+    updated_.emplace(flow_, "weights being updated", mode_.weights, elements, slots);
+    for (std::size_t n = 0; n < parameter.state.size(); ++n) {
+      states_.emplace_back(flow_, "optimiser state", mode_.state, elements, slots);
+    }
+    const std::uint32_t fewer = std::min(slots, 2u);
+    if (parameter.copy) copies_.emplace(flow_, "copy of weights", mode_.compute, elements, fewer);
     const bool adam = options_.optimizer.kind != OptimizerSpec::Kind::kSgd;
-    if (adam || Decays(parameter)) temporary_.emplace(flow_, "update", Dtype::kFp32, elements, 3);
+    if (adam || Decays(parameter)) temporary_.emplace(flow_, "update", Dtype::kFp32, elements, std::min(slots, 3u));
   }
   void CloseUpdate() {
+    FinishUpdate();
     for (Ring& ring : states_) ring.Free(flow_);
     states_.clear();
     for (std::optional<Ring>* ring : {&updated_, &copies_, &temporary_}) {
@@ -844,65 +1164,83 @@ class StepBuilder {
 
   // view(t): the part of a DRAM tensor that goes with `gradient`, in the same shape.
   template <typename View>
-  void Update(const Parameter& parameter, View&& view, const Tensor& gradient) {
+  void Update(const Parameter& parameter, View view, const Tensor& gradient) {
+    // In the order of DRAM, where a tile's rows touch: [tile][partition][...].
+    const auto turned = [](const Tensor& t) { return t.dims.size() == 3 ? t.Transpose(0, 1) : t; };
+    UpdateBy(parameter, gradient,
+             [&](const Tensor& to, const Tensor& dram) { flow_.Load(turned(to), turned(view(dram))); },
+             [=, this](const Tensor& dram, const Tensor& from) { flow_.Store(turned(view(dram)), turned(from)); });
+  }
+
+  // load(slot, DRAM tensor) and store(DRAM tensor, slot) move the part that goes with `gradient`.
+  template <typename Load, typename Store>
+  void UpdateBy(const Parameter& parameter, const Tensor& gradient, Load&& load, Store store) {
     const OptimizerSpec& opt = options_.optimizer;
     const Narrowing weight_narrow = Rounding(mode_.weight_round, mode_.weights);
     const Narrowing state_narrow = Rounding(mode_.weight_round, mode_.state);
     const std::vector<std::uint32_t> shape = gradient.Shape();
     const Tensor w = updated_->Next(shape);
-    flow_.Load(w, view(parameter.value));
+    load(w, parameter.value);
     std::vector<Tensor> state;
     for (std::size_t n = 0; n < parameter.state.size(); ++n) {
       state.push_back(states_[n].Next(shape));
-      flow_.Load(state[n], view(parameter.state[n]));
+      load(state[n], parameter.state[n]);
     }
-    const auto set = [&](Flow::Place place, Knob knob) { settings_.push_back({place, knob}); };
-    if (opt.kind == OptimizerSpec::Kind::kSgd) {
+    const auto set = [this](Flow::Place place, Knob knob) { settings_.push_back({place, knob}); };
+    std::optional<Tensor> u;
+    if (temporary_) u = temporary_->Next(shape);
+    const bool adam = opt.kind != OptimizerSpec::Kind::kSgd;
+    if (!adam) {
       Tensor step = gradient;
       if (!state.empty()) {  // m = momentum * m + g
         flow_.MulAdd(state[0], state[0], opt.momentum, gradient, state_narrow);
         step = state[0];
       }
       if (Decays(parameter)) {
-        const Tensor u = temporary_->Next(shape);
-        flow_.Act(ActFunc::kIdentity, u, step, -1.0f);
+        flow_.Act(ActFunc::kIdentity, *u, step, -1.0f);
         set(flow_.Last(Queue::kScalar), Knob::kMinusRate);
-        set(flow_.MulAdd(w, w, 1.0f, u, weight_narrow), Knob::kKeep);
+        set(flow_.MulAdd(w, w, 1.0f, *u, weight_narrow), Knob::kKeep);
       } else {
         set(flow_.MulAdd(w, step, -1.0f, w, weight_narrow), Knob::kMinusRate);
       }
     } else {
       // Moments without their factors 1 - beta, which stand in the two numbers that change with the step:
       // m = beta1 m + g, v = beta2 v + g^2, w += minus_rate * m / (sqrt(variance * v) + epsilon).
-      const Tensor square = temporary_->Next(shape);
       flow_.MulAdd(state[0], state[0], opt.beta1, gradient, state_narrow);
-      flow_.Elementwise(VecFunc::kMul, square, gradient, gradient);
-      flow_.MulAdd(state[1], state[1], opt.beta2, square, state_narrow);
-      const Tensor u = temporary_->Next(shape);
-      flow_.Act(ActFunc::kSqrt, u, state[1], 1.0f);
+      flow_.Elementwise(VecFunc::kMul, *u, gradient, gradient);
+      flow_.MulAdd(state[1], state[1], opt.beta2, *u, state_narrow);
+      flow_.Act(ActFunc::kSqrt, *u, state[1], 1.0f);
       set(flow_.Last(Queue::kScalar), Knob::kVariance);
-      flow_.Act(ActFunc::kReciprocal, u, u, 1.0f, opt.epsilon * mode_.loss_scale);
-      if (Decays(parameter)) {
-        flow_.TwoSteps(u, state[0], {VecFunc::kMul, -1.0f}, {VecFunc::kMul, u});
-        set(flow_.Last(Queue::kVector), Knob::kMinusRate);
-        set(flow_.MulAdd(w, w, 1.0f, u, weight_narrow), Knob::kKeep);
-      } else {
-        flow_.Elementwise(VecFunc::kMul, u, state[0], u);
-        set(flow_.MulAdd(w, u, -1.0f, w, weight_narrow), Knob::kMinusRate);
-      }
+      flow_.Act(ActFunc::kReciprocal, *u, *u, 1.0f, opt.epsilon * mode_.loss_scale);
     }
-    for (std::size_t n = 0; n < state.size(); ++n) flow_.Store(view(parameter.state[n]), state[n]);
-    flow_.Store(view(parameter.value), w);
-    if (parameter.copy) {
+    // What waits for the other engine comes behind the beginning of the next update.
+    FinishUpdate();
+    finish_ = [=, this, &parameter] {
+      if (adam && Decays(parameter)) {
+        flow_.TwoSteps(*u, state[0], {VecFunc::kMul, -1.0f}, {VecFunc::kMul, *u});
+        set(flow_.Last(Queue::kVector), Knob::kMinusRate);
+        set(flow_.MulAdd(w, w, 1.0f, *u, weight_narrow), Knob::kKeep);
+      } else if (adam) {
+        flow_.Elementwise(VecFunc::kMul, *u, state[0], *u);
+        set(flow_.MulAdd(w, *u, -1.0f, w, weight_narrow), Knob::kMinusRate);
+      }
+      for (std::size_t n = 0; n < state.size(); ++n) store(parameter.state[n], state[n]);
+      store(parameter.value, w);
+      if (!parameter.copy) return;
       const Tensor copy = copies_->Next(shape);
       const Narrowing narrow = Rounding(isa::Round::kRne, mode_.compute);
-      if (mode_.weight_scale == 1) {
+      if (parameter.copy_scale == 1) {
         flow_.Move(copy, w, narrow);
       } else {
-        flow_.Act(ActFunc::kIdentity, copy, w, mode_.weight_scale, -0.0f, narrow);
+        flow_.Act(ActFunc::kIdentity, copy, w, parameter.copy_scale, -0.0f, narrow);
       }
-      flow_.Store(view(*parameter.copy), copy);
-    }
+      store(*parameter.copy, copy);
+    };
+    if (slots_ == 1) FinishUpdate();
+  }
+  void FinishUpdate() {
+    if (finish_) finish_();
+    finish_ = {};
   }
 
   // A product that counts as work of the network.
@@ -922,8 +1260,11 @@ class StepBuilder {
   std::uint32_t stripe_columns_ = 0;
   std::optional<Ring> weights_, updated_, copies_, temporary_;
   std::vector<Ring> states_;
+  std::function<void()> finish_;
+  std::uint32_t slots_ = 0;
   std::vector<Saved> saved_;
   std::vector<StepProgram::Setting> settings_;
+  std::vector<StepProgram::RowCopy> row_copies_;
   std::uint64_t columns_ = 0;
 };
 
@@ -959,6 +1300,13 @@ void StepProgram::Set(Knob knob, float value) {
     i.imm0 = std::bit_cast<std::uint32_t>(value);
     encoded = isa::Encode(i);
   }
+}
+
+void StepProgram::SetRow(const RowCopy& copy, std::uint32_t row) {
+  isa::Encoded& encoded = program[copy.place.queue][copy.place.index];
+  isa::DmaInstr i = isa::DecodeDmaInstr(encoded);
+  (copy.to_dram ? i.dst_addr : i.src_addr) = copy.base + row * copy.row_bytes;
+  encoded = isa::Encode(i);
 }
 
 StepProgram BuildTrainStep(const isa::Config& config, const TrainerOptions& options,
