@@ -203,8 +203,9 @@ class StudyTest(unittest.TestCase):
         self.assertEqual(mode["accuracy"], [0, 181 / 3])
 
     def test_the_verdict_says_when_the_seeds_do_not_decide(self):
-        def of(difference, error):
-            return study_report.verdict({"difference": difference, "difference_error": error})
+        def of(difference, error, pairs=10):
+            return study_report.verdict({"difference": difference, "difference_error": error, "pairs": pairs})
+        self.assertEqual([of(0.3, 0.0, 2), of(-0.5, 0.1, 2)], ["yes, not resolved", "no, not resolved"])
         self.assertEqual([of(0.3, 0.1), of(-0.5, 0.1), of(0.0, 0.3), of(-0.2, 0.3), of(0.5, None)],
                          ["yes", "no", "yes, not resolved", "no, not resolved", "yes, not resolved"])
         self.assertEqual(study_report.verdict(None), "-")
@@ -239,7 +240,7 @@ class StudyTest(unittest.TestCase):
         text = (docs / "study.md").read_text(encoding="utf-8")
         self.assertNotIn("old", text)
         self.assertIn("| 54.75 ± 0.25 |", text)  # fp32: 100 + 4 + seed + 4 of 200
-        self.assertIn("| vowel | 2 | +2.00 ± 0.00 | +1.50 ± 0.00 | +1.00 ± 0.00 | +0.50 ± 0.00 | yes |", text)
+        self.assertIn("| vowel | 2 | +2.00 ± 0.00 | +1.50 ± 0.00 | +1.00 ± 0.00 | +0.50 ± 0.00 | yes, not resolved |", text)
         self.assertIn("vowel, batch 16: cycles on tiny | 4,000 | - | 700 | - | 1,000 | 30.0 % |", text)
         self.assertIn("vowel, batch 16: bytes of data | 1,000 | 3 | 1,000 | 3 | 1,000 | 0.0 % |", text)
         self.assertIn("vowel, batch 16: bytes of instructions | 448 | 3 |", text)
