@@ -59,7 +59,7 @@ ROWS_full := 128
 BUILD = $(MAKE) $(if $(findstring j,$(filter -j%,$(MAKEFLAGS))$(findstring jobserver,$(MAKEFLAGS))),,-j$(JOBS) --output-sync=target)
 
 # -------------------------------------------------------------------------------------------- verbs
-.PHONY: help deps sim train test regress wave lint synth explore bench bench-gemm format clean gen all-tests
+.PHONY: help deps sim train test regress wave lint synth explore bench bench-gemm bench-train format clean gen all-tests
 help: ## list the verbs and options
 	@echo 'Dither: make VERB [OPTION=value ...]'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -146,6 +146,12 @@ study: ## train on real data in five numeric modes, table and curves (SETS, MODE
 	@+$(BUILD) build/host/study_run build/host/study_host $(if $(filter cost batch,$(STUDY)),build/$(CONFIG)/study_cost)
 	@python3 scripts/study.py $(STUDY) --jobs $(JOBS) --config $(CONFIG) $(if $(SETS),--sets '$(SETS)') $(if $(MODES),--modes '$(MODES)') \
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(filter-out file,$(origin EPOCHS)),--epochs $(EPOCHS)) $(if $(DATA),--data '$(DATA)') $(STUDY_ARGS)
+
+bench-train: ## cycles of training steps in bf16-sr and mixed precision, and digits trained in bf16-sr (minutes)
+	@scripts/setup.sh sim
+	@+$(BUILD) build/$(VARIANT)/train_bench build/$(VARIANT)/train
+	@scripts/bench_train.py --config $(CONFIG) --data build/data/$$(scripts/fetch_data.sh --which)
+	@scripts/results.py diff --prefix train.
 
 # The array's own proofs and long runs: make proof-array, soak-array, mutants (docs/verification.md).
 PROOFS ?=

@@ -45,6 +45,11 @@ for f in rtl/*/*.sv; do
     || fail "long lines"
   if grep -nE 'lint_off' "$f"; then fail "$f: waiver in a source file (they belong in scripts/lint.vlt)"; fi
 done
+# What a header comment names as its model or test has to be there.
+while IFS=: read -r f name; do
+  [[ -e $name ]] || fail "$f names $name, which does not exist"
+done < <(grep -roE --include='*.sv' --include='*.hpp' --include='*.cpp' '(Test|Model|RTL) +(rtl|sim|tb)/[A-Za-z0-9_/.]+[A-Za-z0-9_/]' rtl sim tb \
+  | sed -E 's/:(Test|Model|RTL) +/:/')
 if grep -rnE '/work/|\.\./shared' --include='*' rtl tb sim synth scripts docs Makefile README.md .ci 2>/dev/null \
     | grep -v 'scripts/lint.sh'; then
   fail "a path of one machine"

@@ -181,8 +181,8 @@ def flags_of(config):
 class Run:
     """A training as a process of its own; its epochs are kept as they come."""
 
-    def __init__(self, config, program, folder):
-        self.config, self.program = config, program
+    def __init__(self, config, program, folder, resumes=True):
+        self.config, self.program, self.resumes = config, program, resumes
         digest = hashlib.sha256(key_of(config).encode()).hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True)
         self.log, self.checkpoint = Log(folder / f"{digest}.jsonl"), folder / f"{digest}.ckpt"
@@ -191,7 +191,9 @@ class Run:
     def run(self, progress):
         """The record of a finished run, or an error text, or None when it was stopped."""
         command = [*self.program, *flags_of(self.config), "--epochs", str(self.config["epochs"]), "--schedule",
-                   self.config["schedule"], "--limit", str(self.config["limit"]), "--checkpoint", str(self.checkpoint)]
+                   self.config["schedule"], "--limit", str(self.config["limit"])]
+        if self.resumes:
+            command += ["--checkpoint", str(self.checkpoint)]
         if self.config.get("validate"):
             command.append("--validate")
         before = [line for line in self.log.read() if line.get("event") == "epoch"]
@@ -356,7 +358,7 @@ def run_all(configs, options):
                 config = waiting.get_nowait()
             except queue.Empty:
                 return
-            run = Run(config, options.program, build_dir(options.host) / "partial")
+            run = Run(config, options.program, build_dir(options.host) / "partial", resumes=not options.host)
             with lock:
                 running.add(run)
             try:

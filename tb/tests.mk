@@ -109,9 +109,11 @@ CHECK_lint := scripts/lint.sh
 # The tiles of the full array as blocks of their own; `make regress` also runs them.
 CHECK_hierarchy := make -s build/array-full/Vpe_array_hier.mk
 CHECK_main-job := build/tiny/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 300
-# An epoch, three steps of it on the RTL too; then one more from the checkpoint.
+# An epoch, three steps of it on the RTL too; one more from the checkpoint; then there is nothing left, and the accuracy is said again.
 TRAIN_CHECK := build/tiny/train --data build/data/$$(scripts/fetch_data.sh --which) --hidden 32 --checkpoint build/train/check.ckpt
-CHECK_train := $(TRAIN_CHECK) --epochs 1 && $(TRAIN_CHECK) --epochs 2 --resume
+CHECK_train := $(TRAIN_CHECK) --epochs 1 && $(TRAIN_CHECK) --epochs 2 --resume \
+  && $(TRAIN_CHECK) --epochs 2 --resume > build/train/again.log && grep -q 'nothing left to train' build/train/again.log \
+  && ! grep -q 'accuracy *0.00' build/train/again.log
 # Two simulation threads, stochastic rounding, every rounder state compared: the same run as with one.
 CHECK_threads := build/nano-t2/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 40 --stochastic
 CHECK_gemm-bench := build/tiny/gemm_bench --bars --no-square --draw log --shapes 12

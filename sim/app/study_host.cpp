@@ -315,7 +315,7 @@ int Run(const Setup& setup, std::uint64_t epochs, bool falls, std::uint64_t limi
 int main(int argc, char** argv) {
   dither::study::Setup setup;
   std::uint64_t epochs = 10, limit = 0;
-  std::string schedule = "linear", checkpoint;
+  std::string schedule = "linear";
   CLI::App app{"One run of the study in the host's floating point, reported as study_run does."};
   setup.AddTo(app);
   app.add_option("--epochs", epochs, "passes over the training rows")->check(CLI::PositiveNumber)->capture_default_str();
@@ -323,7 +323,6 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"linear", "constant"}))
       ->capture_default_str();
   app.add_option("--limit", limit, "train on the first rows only (0: on all)");
-  app.add_option("--checkpoint", checkpoint, "taken and not used: a run is too short");
   CLI11_PARSE(app, argc, argv);
   try {
     return dither::study::Run(setup, epochs, schedule == "linear", limit);

@@ -6,11 +6,14 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <fstream>
+#include <map>
+#include <optional>
 
 #include "sim/data/dataset.hpp"
 #include "sim/device/functional_device.hpp"
@@ -58,10 +61,10 @@ float RateOf(const Options& o, std::uint64_t epoch) {
   return o.rate * std::max(1 - progress, 0.05f);
 }
 
-// Both trainings make the first steps from the same state; every bit of it has to agree after each.
+// Both trainings make `steps` steps from the same state; every bit of it has to agree after each.
 // Returns the losses.
 std::vector<double> CompareWithRtl(const Options& o, const TrainerOptions& options, Trainer& model,
-                    const train::Examples& examples) {
+                    const train::Examples& examples, std::uint64_t steps) {
   DeviceOptions device_options;
   device_options.config = VerilatedConfig();
   VerilatedOptions verilated;
@@ -70,11 +73,12 @@ std::vector<double> CompareWithRtl(const Options& o, const TrainerOptions& optio
   Trainer rtl(*device, options);
   rtl.SetExamples(examples);
   if (o.resume) rtl.Load(o.checkpoint);
-  rtl.SetRate(RateOf(o, model.epoch()));
   std::vector<double> losses;
   std::uint64_t cycles = 0, columns = 0, bytes = 0;
   const auto start = Clock::now();
-  for (int n = 0; n < o.rtl_steps; ++n) {
+  for (std::uint64_t n = 0; n < steps; ++n) {
+    rtl.SetRate(RateOf(o, rtl.epoch()));
+    model.SetRate(RateOf(o, model.epoch()));
     const train::StepReport a = rtl.Step(), b = model.Step();
     const DeviceCounters c = device->Counters();
     columns += c[isa::Queue::kTensor].work;
@@ -91,7 +95,7 @@ std::vector<double> CompareWithRtl(const Options& o, const TrainerOptions& optio
     std::fflush(stdout);
   }
   fmt::print("rtl         {:.0f} cycles a step, array busy {:.1f} %, {:.0f} cycles a second in lockstep\n",
-             static_cast<double>(cycles) / o.rtl_steps, 100.0 * static_cast<double>(columns) / static_cast<double>(cycles),
+             static_cast<double>(cycles) / static_cast<double>(steps), 100.0 * static_cast<double>(columns) / static_cast<double>(cycles),
              static_cast<double>(cycles) / Since(start));
   fmt::print("bit-exact   {} instructions, {} bytes of state step by step, {} bytes at the end\n", device->retired(), bytes,
              device->CompareAll());
@@ -153,19 +157,21 @@ int Run(const Options& o) {
   if (!o.resume) fmt::print(table, "step,loss,test_accuracy\n");
   std::vector<double> losses;
 
-  trainer.SetRate(RateOf(o, trainer.epoch()));
   const std::uint64_t resumed_at = trainer.step();
-  if (o.rtl_steps > 0) losses = CompareWithRtl(o, options, trainer, examples);
+  const std::uint64_t total = trainer.steps_per_epoch() * static_cast<std::uint64_t>(o.epochs);
+  const std::uint64_t left = total > resumed_at ? total - resumed_at : 0;
+  const std::uint64_t rtl_steps = std::min<std::uint64_t>(o.rtl_steps, left);
+  if (left == 0) fmt::print("nothing left to train: {} epochs are done, --epochs {} in all\n", trainer.epoch(), o.epochs);
+  if (rtl_steps > 0) losses = CompareWithRtl(o, options, trainer, examples, rtl_steps);
   for (std::size_t n = 0; n < losses.size(); ++n) fmt::print(table, "{},{},\n", resumed_at + n + 1, losses[n]);
 
   std::signal(SIGINT, OnInterrupt);
   std::signal(SIGTERM, OnInterrupt);
   const bool terminal = isatty(STDOUT_FILENO) != 0;
-  const std::uint64_t total = trainer.steps_per_epoch() * static_cast<std::uint64_t>(o.epochs);
   const std::uint64_t first = trainer.step();
   const auto start = Clock::now();
   auto shown = start;
-  double accuracy = 0;
+  std::optional<double> accuracy;  // of the weights as they are
   while (trainer.epoch() < static_cast<std::uint64_t>(o.epochs) && !interrupted) {
     trainer.SetRate(RateOf(o, trainer.epoch()));
     double sum = 0;
@@ -188,12 +194,12 @@ int Run(const Options& o) {
     if (interrupted) break;
     const train::Evaluation e = trainer.Evaluate(held_out);
     accuracy = e.accuracy();
-    fmt::print(table, "{},{},{}\n", trainer.step(), losses.back(), 100 * accuracy);
+    fmt::print(table, "{},{},{}\n", trainer.step(), losses.back(), 100 * *accuracy);
     std::fflush(table);
     const double rate = static_cast<double>(trainer.step() - first) / Since(start);
     fmt::print("{}epoch {:>3} of {}: loss {:.4f}, held out {:.2f} % right (loss {:.4f}), {:.0f} pictures/s, {:.0f} s left\n",
                terminal ? "\r" : "", trainer.epoch(), o.epochs, sum / static_cast<double>(std::max<std::uint64_t>(steps, 1)),
-               100 * accuracy, e.loss, rate * o.batch, static_cast<double>(total - trainer.step()) / rate);
+               100 * *accuracy, e.loss, rate * o.batch, static_cast<double>(total - trainer.step()) / rate);
     std::fflush(stdout);
   }
   std::fclose(table);
@@ -201,13 +207,18 @@ int Run(const Options& o) {
     fmt::print("\ninterrupted after step {}; go on with --resume (checkpoint {})\n", trainer.step(), o.checkpoint);
     return 130;
   }
-  if (losses.empty()) accuracy = trainer.Evaluate(held_out).accuracy();
-  fmt::print("\n{}", train::DrawCurve(losses, 64, 10, TerminalIsUtf8()));
-  fmt::print("{:>11}loss of steps {} to {}\n", "", resumed_at + 1, trainer.step());
+  if (!accuracy) {
+    if (trainer.step() != resumed_at) trainer.Save(o.checkpoint);
+    accuracy = trainer.Evaluate(held_out).accuracy();
+  }
+  if (!losses.empty()) {
+    fmt::print("\n{}", train::DrawCurve(losses, 64, 10, TerminalIsUtf8()));
+    fmt::print("{:>11}loss of steps {} to {}\n", "", resumed_at + 1, trainer.step());
+  }
   const std::string picture = std::filesystem::path(csv).replace_extension(".svg").string();
   const bool plotted = train::PlotTraining(csv, picture, options.model.Text() + ", " + o.mode);
-  fmt::print("\naccuracy    {:.2f} % of {} held-out pictures, by program\n", 100 * accuracy, held_out.size());
-  fmt::print("files       {}, {}{}\n", o.checkpoint, csv, plotted ? ", " + picture : " (no gnuplot: no picture)");
+  fmt::print("\naccuracy    {:.2f} % of {} held-out pictures, by program\n", 100 * *accuracy, held_out.size());
+  fmt::print("files       {}, {}{}\n", o.checkpoint, csv, plotted ? ", " + picture : " (no picture: gnuplot is missing or has nothing to draw)");
   return 0;
 }
 

@@ -2,9 +2,10 @@
 #include "sim/data/table.hpp"
 
 #include <fmt/format.h>
-#include <zlib.h>
 
 #include <fstream>
+
+#include "sim/data/crc32.hpp"
 
 namespace dither {
 namespace {
@@ -34,7 +35,7 @@ class Reader {
       Fail(fmt::format("no table: {} bytes that don't begin with DTBL and a header", bytes_.size()));
     }
     const std::size_t end = bytes_.size() - 4;
-    const auto sum = static_cast<std::uint32_t>(crc32_z(0, bytes_.data(), end));
+    const std::uint32_t sum = Crc32Of(std::span(bytes_).first(end));
     at_ = end;
     const std::uint32_t stored = Number(4);
     if (sum != stored) {

@@ -4,7 +4,7 @@
 //
 // Range: that of double. Relative error of a result: below 2^-80 unless stated.
 //
-// Test  tb/function/dd_test.cpp, against the host's library
+// Test  tb/function/function_test.cpp, against the host's library
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace dither::function {
 struct Dd {
   double hi = 0, lo = 0;
   constexpr Dd() = default;
-  constexpr Dd(double h) : hi(h) {}  // NOLINT: doubles are numbers of this type
+  constexpr Dd(double h) : hi(h) {}  // implicit: doubles are numbers of this type
   constexpr Dd(double h, double l) : hi(h), lo(l) {}
 };
 

@@ -6,7 +6,7 @@
 //
 // Only integers, and doubles in +, -, *, / and fma (dd.hpp): the same table on every host.
 //
-// Test  tb/function/fit_test.cpp; make functions-check compares with the tables in the repository
+// Test  tb/function/function_test.cpp; make functions-check compares with the tables in the repository
 #pragma once
 
 #include <cstdint>

@@ -5,7 +5,7 @@
 //   builder.LoadFunctions(set.Place(*device));     // DRAM, DMA, load instruction
 //   builder.Act(isa::ActFunc::kGelu, y, x);
 //
-// Test  tb/function/function_set_test.cpp, tb/system/functions_test.cpp
+// Test  tb/function/function_test.cpp, tb/system/functions_test.cpp
 #pragma once
 
 #include <cstdint>

@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include "sim/data/crc32.hpp"
+
 namespace dither::model {
 namespace {
 
@@ -43,21 +45,6 @@ Segment Unpack(std::uint64_t low, std::uint64_t high) {
 
 }  // namespace
 
-std::uint32_t Crc32(std::span<const std::uint8_t> bytes) {
-  static const auto table = [] {
-    std::array<std::uint32_t, 256> t{};
-    for (std::uint32_t n = 0; n < 256; ++n) {
-      std::uint32_t c = n;
-      for (int k = 0; k < 8; ++k) c = (c >> 1) ^ ((c & 1) != 0 ? 0xedb88320 : 0);
-      t[n] = c;
-    }
-    return t;
-  }();
-  std::uint32_t crc = 0xffffffff;
-  for (const std::uint8_t byte : bytes) crc = (crc >> 8) ^ table[(crc ^ byte) & 0xff];
-  return ~crc;
-}
-
 std::vector<std::uint8_t> FunctionMemory::Image(const std::vector<FunctionHeader>& headers,
                                                 const std::vector<OctaveEntry>& entries,
                                                 const std::vector<Segment>& segments) {
@@ -91,7 +78,7 @@ std::vector<std::uint8_t> FunctionMemory::Image(const std::vector<FunctionHeader
              Put(static_cast<std::int64_t>(segments.size()), 32, 16);
   std::vector<std::uint8_t> image(8 * words.size());
   std::memcpy(image.data(), words.data(), image.size());
-  const std::uint32_t crc = Crc32(std::span(image).first(image.size() - 4));
+  const std::uint32_t crc = Crc32Of(std::span(image).first(image.size() - 4));
   std::memcpy(image.data() + image.size() - 4, &crc, 4);
   return image;
 }
@@ -112,7 +99,7 @@ bool FunctionMemory::Load(std::span<const std::uint8_t> image) {
     return false;
   }
   if (count != 3 + kHeaderWords * headers + quads + 2 * segments) return false;
-  if (Crc32(image) != kCrcResidue) return false;
+  if (Crc32Of(image) != kCrcResidue) return false;
 
   header_of_.fill(-1);
   headers_.clear();

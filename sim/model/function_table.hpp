@@ -200,9 +200,7 @@ class FunctionMemory {
   std::vector<Segment> segments_;
 };
 
-// CRC-32 of IEEE 802.3 (reflected, initial value and final inversion all ones).
-std::uint32_t Crc32(std::span<const std::uint8_t> bytes);
-// Of bytes that end with their own CRC-32.
+// CRC-32 of bytes that end with their own.
 inline constexpr std::uint32_t kCrcResidue = 0x2144df1c;
 inline constexpr std::uint32_t kImageMagic = 0x31544644;  // "DFT1"
 inline constexpr std::size_t kHeaderWords = 4;

@@ -667,9 +667,16 @@ namespace {
 // The iteration split into groups: calls f(offset of the group in source 0, in dst) in elements.
 // The elements of a group are those of `inner`, rows of size[0] of them.
 struct GroupWalk {
+  Dtype dtype_0;
+  std::uint32_t bytes_0, bytes_d;  // of an element
   std::array<std::uint16_t, 4> inner, outer;
 
-  explicit GroupWalk(const EngineInstr& i) : inner(i.size), outer(i.size) {
+  explicit GroupWalk(const EngineInstr& i)
+      : dtype_0(static_cast<Dtype>(i.dtype_0)),
+        bytes_0(isa::DtypeBytes(dtype_0)),
+        bytes_d(isa::DtypeBytes(static_cast<Dtype>(i.dtype_d))),
+        inner(i.size),
+        outer(i.size) {
     for (int k = 0; k < 4; ++k) (k <= i.rdims ? outer : inner)[k] = 1;
   }
   template <typename F>
@@ -691,23 +698,20 @@ struct GroupWalk {
 
 void FunctionalModel::Reduce(const EngineInstr& i) {
   const auto func = static_cast<isa::RedFunc>(i.func);
-  const auto dtype_0 = static_cast<Dtype>(i.dtype_0);
-  const std::uint32_t bytes_0 = isa::DtypeBytes(dtype_0);
-  const std::uint32_t bytes_d = isa::DtypeBytes(static_cast<Dtype>(i.dtype_d));
   const GroupWalk walk(i);
   a_.resize(i.size[0]);
   for (std::uint32_t lane = i.part_d; lane < std::uint32_t{i.part_d} + i.parts; ++lane) {
     const std::uint8_t* source = memory_.Of(static_cast<Space>(i.space_0), lane) + i.off_0;
     const auto reduce = [&](std::int64_t o0, std::int64_t target, auto accumulator) {
       walk.Rows(i, [&](std::int64_t row, std::int64_t) {
-        WidenRow(dtype_0, source + (o0 + row) * bytes_0, i.str_0[0], i.size[0], a_.data());
+        WidenRow(walk.dtype_0, source + (o0 + row) * walk.bytes_0, i.str_0[0], i.size[0], a_.data());
         for (std::uint32_t n = 0; n < i.size[0]; ++n) accumulator.Add(a_[n]);
       });
       const std::uint32_t value = accumulator.Finish();
       if (func == isa::RedFunc::kArgMax) {  // an int32 as it is
         StoreBits(memory_.Of(static_cast<Space>(i.space_d), lane) + i.off_d + target * 4, 4, value);
       } else {
-        Store(i, lane, i.off_d + target * bytes_d, vector_rounder_, &value, 1, 0);
+        Store(i, lane, i.off_d + target * walk.bytes_d, vector_rounder_, &value, 1, 0);
       }
     };
     walk.Groups(i, [&](std::int64_t o0, std::int64_t target) {
@@ -723,19 +727,16 @@ void FunctionalModel::Reduce(const EngineInstr& i) {
 
 void FunctionalModel::Scan(const EngineInstr& i) {
   const auto func = static_cast<isa::RedFunc>(i.func);
-  const auto dtype_0 = static_cast<Dtype>(i.dtype_0);
-  const std::uint32_t bytes_0 = isa::DtypeBytes(dtype_0);
-  const std::uint32_t bytes_d = isa::DtypeBytes(static_cast<Dtype>(i.dtype_d));
   const GroupWalk walk(i);
   for (std::uint32_t lane = i.part_d; lane < std::uint32_t{i.part_d} + i.parts; ++lane) {
     const std::uint8_t* source = memory_.Of(static_cast<Space>(i.space_0), lane) + i.off_0;
     const auto scan = [&](std::int64_t o0, std::int64_t target, auto accumulator) {
       walk.Rows(i, [&](std::int64_t from, std::int64_t to) {
         for (std::int64_t n = 0; n < i.size[0]; ++n) {
-          const std::int64_t at = (o0 + from + n * i.str_0[0]) * bytes_0;
-          accumulator.Add(WidenToFp32(dtype_0, LoadBits(source + at, bytes_0)));
+          const std::int64_t at = (o0 + from + n * i.str_0[0]) * walk.bytes_0;
+          accumulator.Add(WidenToFp32(walk.dtype_0, LoadBits(source + at, walk.bytes_0)));
           const std::uint32_t value = accumulator.Finish();
-          Store(i, lane, i.off_d + (target + to + n * i.str_d[0]) * bytes_d, vector_rounder_, &value,
+          Store(i, lane, i.off_d + (target + to + n * i.str_d[0]) * walk.bytes_d, vector_rounder_, &value,
                 1, 0);
         }
       });
@@ -751,9 +752,6 @@ void FunctionalModel::Scan(const EngineInstr& i) {
 }
 
 void FunctionalModel::Stats(const EngineInstr& i) {
-  const auto dtype_0 = static_cast<Dtype>(i.dtype_0);
-  const std::uint32_t bytes_0 = isa::DtypeBytes(dtype_0);
-  const std::uint32_t bytes_d = isa::DtypeBytes(static_cast<Dtype>(i.dtype_d));
   const GroupWalk walk(i);
   a_.resize(i.size[0]);
   for (std::uint32_t lane = i.part_d; lane < std::uint32_t{i.part_d} + i.parts; ++lane) {
@@ -761,11 +759,11 @@ void FunctionalModel::Stats(const EngineInstr& i) {
     walk.Groups(i, [&](std::int64_t o0, std::int64_t target) {
       StatsAccumulator stats;
       walk.Rows(i, [&](std::int64_t row, std::int64_t) {
-        WidenRow(dtype_0, source + (o0 + row) * bytes_0, i.str_0[0], i.size[0], a_.data());
+        WidenRow(walk.dtype_0, source + (o0 + row) * walk.bytes_0, i.str_0[0], i.size[0], a_.data());
         for (std::uint32_t n = 0; n < i.size[0]; ++n) stats.Add(a_[n]);
       });
       const std::array<std::uint32_t, 2> values = {stats.Mean(i.imm0), stats.Variance(i.imm0)};
-      Store(i, lane, i.off_d + target * bytes_d, vector_rounder_, values.data(), 2, i.str_d[0]);
+      Store(i, lane, i.off_d + target * walk.bytes_d, vector_rounder_, values.data(), 2, i.str_d[0]);
     });
   }
 }

@@ -61,8 +61,8 @@ struct MatmulOptions {
 // The other operand of an elementwise function: a tensor, a number, or 32 bits of an integer function.
 class Value {
  public:
-  Value(const Tensor& tensor) : tensor_(&tensor) {}                       // NOLINT: implicit
-  Value(float number) : bits_(std::bit_cast<std::uint32_t>(number)) {}    // NOLINT: implicit
+  Value(const Tensor& tensor) : tensor_(&tensor) {}  // implicit, as the next: an operand is written as it is
+  Value(float number) : bits_(std::bit_cast<std::uint32_t>(number)) {}
   static Value Word(std::uint32_t bits) {
     Value v(0.0f);
     v.bits_ = bits;
@@ -94,8 +94,8 @@ struct Generated {
 };
 class Source0 {
  public:
-  Source0(const Tensor& tensor) : tensor_(&tensor) {}              // NOLINT: implicit
-  Source0(const Generated& generated) : generated_(&generated) {}  // NOLINT: implicit
+  Source0(const Tensor& tensor) : tensor_(&tensor) {}  // implicit, as the next
+  Source0(const Generated& generated) : generated_(&generated) {}
   const Tensor* tensor() const { return tensor_; }
   const Generated* generated() const { return generated_; }
 

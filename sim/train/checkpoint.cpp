@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -10,6 +9,7 @@
 #include <iterator>
 #include <sstream>
 
+#include "sim/data/crc32.hpp"
 #include "sim/train/trainer.hpp"
 
 namespace dither::train {
@@ -37,12 +37,6 @@ void WriteAll(int file, const std::vector<std::uint8_t>& bytes, const std::strin
 
 }  // namespace
 
-std::uint32_t Crc32(std::span<const std::byte> bytes, std::uint32_t before) {
-  if (bytes.empty()) return before;  // zlib takes a null pointer for a wish to start anew
-  return static_cast<std::uint32_t>(
-      crc32_z(before, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
-}
-
 std::string Hex(std::uint32_t value) {
   char text[16];
   std::snprintf(text, sizeof text, "0x%08x", value);
@@ -57,7 +51,7 @@ void WriteCheckpoint(const std::filesystem::path& path, const std::string& confi
   Append(bytes, static_cast<std::uint64_t>(state.size()));
   bytes.insert(bytes.end(), configuration.begin(), configuration.end());
   bytes.insert(bytes.end(), state.begin(), state.end());
-  Append(bytes, Crc32(std::as_bytes(std::span(bytes))));
+  Append(bytes, Crc32Of(bytes));
 
   if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path());
   const std::string temporary = path.string() + ".new";
@@ -97,7 +91,7 @@ std::vector<std::uint8_t> ReadCheckpoint(const std::filesystem::path& path,
     throw CheckpointError(name + ": cut or too long, the header announces " + std::to_string(text) +
                           " bytes of text and " + std::to_string(state) + " of state" + found);
   }
-  const std::uint32_t sum = Crc32(std::as_bytes(std::span(bytes)).first(bytes.size() - 4));
+  const std::uint32_t sum = Crc32Of(std::span(bytes).first(bytes.size() - 4));
   const auto stored = At<std::uint32_t>(bytes, bytes.size() - 4);
   if (sum != stored) {
     throw CheckpointError(name + ": damaged, its CRC-32 is " + Hex(sum) + " where the file says " + Hex(stored));

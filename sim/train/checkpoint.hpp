@@ -1,6 +1,6 @@
 // The file of a checkpoint: header, configuration as text, state, CRC-32. docs/training.md
 //
-// Test  tb/train/checkpoint_test.cpp
+// Test  tb/system/train_test.cpp
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,6 @@
 
 namespace dither::train {
 
-std::uint32_t Crc32(std::span<const std::byte> bytes, std::uint32_t before = 0);
 std::string Hex(std::uint32_t value);
 
 template <typename T>

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <optional>
 
+#include "sim/data/crc32.hpp"
 #include "sim/data/random.hpp"
 #include "sim/device/functional_device.hpp"
 #include "sim/function/function_set.hpp"
@@ -68,10 +69,10 @@ class Trainer::Impl {
                        std::to_string(options_.batch));
     }
     examples_ = Stored(examples);
-    examples_crc_ = Crc32(examples_->inputs);
-    examples_crc_ = Crc32(std::as_bytes(std::span(examples_->labels)), examples_crc_);
-    examples_crc_ = Crc32(std::as_bytes(std::span(examples_->targets)), examples_crc_);
-    examples_crc_ = Crc32(std::as_bytes(std::span(examples_->indices)), examples_crc_);
+    examples_crc_ = Crc32Of(examples_->inputs);
+    examples_crc_ = Crc32Of(examples_->labels, examples_crc_);
+    examples_crc_ = Crc32Of(examples_->targets, examples_crc_);
+    examples_crc_ = Crc32Of(examples_->indices, examples_crc_);
     DrawOrder();
   }
 

@@ -11,7 +11,7 @@
 // Weights, optimiser state and constants lie in DRAM, so any Device will do: a run on the Verilated
 // core and one on the functional model leave the same bytes. docs/training.md
 //
-// Test  tb/train/
+// Test  tb/system/train_test.cpp, tb/train/golden_test.cpp
 #pragma once
 
 #include <cstdint>

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/data/crc32.hpp"
 #include "sim/data/dataset.hpp"
 #include "sim/data/random.hpp"
 #include "sim/host_train/mlp.hpp"
@@ -92,6 +93,13 @@ std::string LoadError(const fs::path& path) {
     return error.what();
   }
   return "";
+}
+
+TEST_CASE("CRC-32 is the one of IEEE 802.3, in one piece or several", "[data][crc]") {
+  const std::string text = "123456789";
+  CHECK(Crc32Of(text) == 0xcbf43926);
+  CHECK(Crc32Of(text.substr(4), Crc32Of(text.substr(0, 4))) == 0xcbf43926);
+  CHECK(Crc32({}, 5) == 5);
 }
 
 TEST_CASE("a saved data set loads as it was, under its folder's name", "[data][directed]") {

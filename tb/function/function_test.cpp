@@ -192,11 +192,6 @@ TEST_CASE("a damaged set is refused and the one before stays", "[function][image
   CHECK(memory.Loaded(static_cast<std::uint8_t>(ActFunc::kExp)));
 }
 
-TEST_CASE("CRC-32 is the one of IEEE 802.3", "[function][image]") {
-  const std::string text = "123456789";
-  CHECK(model::Crc32({reinterpret_cast<const std::uint8_t*>(text.data()), 9}) == 0xcbf43926);
-}
-
 TEST_CASE("a set says what does not fit, what is twice and what has no table", "[function][set]") {
   using Catch::Contains;
   CHECK_THROWS_WITH(TableOf(ActFunc::kRelu), Contains("relu has no table"));

@@ -1,5 +1,6 @@
 // The scalar engine at its own ports against the element-by-element reference of lane_engine.hpp.
 #include "Vscalar_engine.h"
+#include "sim/data/crc32.hpp"
 #include "sim/function/function_set.hpp"
 #include "tb/vector/lane_engine.hpp"
 
@@ -263,7 +264,7 @@ TEST_CASE("every bit of the CRC counts", "[scalar][functions][load]") {
   for (std::uint32_t b = 0; b < 32; ++b) {
     auto image = good;
     image[image.size() - 4 + b / 8] ^= static_cast<std::uint8_t>(1u << b % 8);
-    effect[b] = model::Crc32(image) ^ model::Crc32(good);
+    effect[b] = Crc32Of(image) ^ Crc32Of(good);
     flips[b] = 1u << b;
   }
   for (std::uint32_t bit = 0; bit < 32; ++bit) {  // Gauss: afterwards effect[bit] == 1 << bit
@@ -282,7 +283,7 @@ TEST_CASE("every bit of the CRC counts", "[scalar][functions][load]") {
     for (std::uint32_t b = 0; b < 4; ++b) {
       bad[bad.size() - 4 + b] ^= static_cast<std::uint8_t>(flips[bit] >> (8 * b));
     }
-    REQUIRE((model::Crc32(bad) ^ model::Crc32(good)) == 1u << bit);
+    REQUIRE((Crc32Of(bad) ^ Crc32Of(good)) == 1u << bit);
     bench.errors.clear();
     bench.Run({PlaceImage(bench.memory, bad, 0, kRows, 0)});
     REQUIRE(bench.errors.size() == 1);

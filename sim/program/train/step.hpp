@@ -6,10 +6,11 @@
 //   B layout   Y[n][m] = X[k][n] W[k][m]                             dW[k][m] = X'[n][k] dY'[n][m]
 //
 // Activations have features on partitions (F) or the batch on partitions (B); what is there in one
-// layout and wanted in the other is transposed by the array, a product with the identity. Gradients
-// of weights stay in PSUM: the update reads them there while the array makes the next ones.
+// layout and wanted in the other is transposed by the array, a product with the identity: its results are
+// values, to be scaled and narrowed, where the transpose instruction gives the bits of one-byte elements.
+// Gradients of weights stay in PSUM: the update reads them there while the array makes the next ones.
 //
-// Test  tb/train/
+// Test  tb/system/train_test.cpp
 #pragma once
 
 #include <array>
