@@ -183,11 +183,13 @@ functions: ## fit the scalar engine's function tables again (sim/function/tables
 NAME     ?= mish
 EXPR     ?= x * tanh(softplus(x))
 SYMMETRY ?=
+$(if $(shell [[ '$(NAME)' =~ ^[A-Za-z_][A-Za-z0-9_]{0,31}$$ ]] || echo bad),$(error NAME=$(NAME): letters, digits and _, at most 32))
 function: ## a function of one's own: fit, check every bf16 input, load and use it (NAME= EXPR= SYMMETRY=)
 	@+$(BUILD) build/host/functions
 	@mkdir -p build/functions
 	@build/host/functions fit '$(NAME)' '$(EXPR)' 'build/functions/$(NAME).dft' $(SYMMETRY)
 STEP ?= 1
+$(call number,STEP,1,4294967295)
 FUNCTIONS ?= exp log rsqrt reciprocal tanh
 soak-functions: # the fp32 error on all 2^32 inputs (STEP=1), FUNCTIONS=names: minutes each
 	@+$(BUILD) build/host/functions
