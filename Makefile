@@ -21,6 +21,16 @@ POINTS  ?= main
 JOBS    ?= $(shell nproc)
 FILTER  ?=
 SIM_ARGS ?=
+EPOCHS  ?= 20
+BATCH   ?= 32
+MODE    ?= bf16-sr
+TRAIN_ARGS ?=
+SETS    ?=
+MODES   ?=
+SEEDS   ?=
+DATA    ?=
+STUDY   ?= run
+STUDY_ARGS ?=
 
 CONFIGS := nano tiny small full nanopair
 one_of = $(if $(filter-out $(words $($(1))),1)$(filter-out $(2),$($(1))),$(error $(1)=$($(1)): choose one of $(2)))
@@ -36,6 +46,9 @@ $(call number,SHAPES,0,100000)
 $(call one_of,DRAW,mixed uniform log)
 $(call number,IMAGES,1,100000)
 $(call number,JOBS,1,256)
+$(call number,EPOCHS,0,100000)
+$(call number,BATCH,1,512)
+$(call one_of,MODE,fp32 bf16-rne bf16-sr fp8-sr mixed)
 
 ROWS_nano := 8
 ROWS_tiny := 16
@@ -49,7 +62,7 @@ OPTIONS_nanopair := "-GPairs=1'b1"
 BUILD = $(MAKE) $(if $(findstring j,$(filter -j%,$(MAKEFLAGS))$(findstring jobserver,$(MAKEFLAGS))),,-j$(JOBS) --output-sync=target)
 
 # -------------------------------------------------------------------------------------------- verbs
-.PHONY: help deps sim test regress wave lint synth explore bench bench-gemm format clean gen all-tests
+.PHONY: help deps sim train test regress wave lint synth explore bench bench-gemm bench-train format clean gen all-tests
 help: ## list the verbs and options
 	@echo 'Dither: make VERB [OPTION=value ...]'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -57,6 +70,8 @@ help: ## list the verbs and options
 	@sed -nE 's/^([a-z-]+):[^#]* # (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 	@echo 'Options (with defaults): CONFIG=$(CONFIG) ($(CONFIGS)), SEED=$(SEED), TRACE=$(TRACE) (1: waves), THREADS=$(THREADS),'
 	@echo '  sim: BACKEND=$(BACKEND) (rtl functional), IMAGES=$(IMAGES), IMAGE=file.pgm, DATASET=$(DATASET) (auto mnist digits fashion)'
+	@echo '  train: EPOCHS=$(EPOCHS), BATCH=$(BATCH), MODE=$(MODE) (fp32 bf16-rne bf16-sr fp8-sr mixed), TRAIN_ARGS=options of build/tiny/train'
+	@echo '  study: SETS, MODES, SEEDS=10, EPOCHS, DATA=own file, STUDY=run (cost batch tune report status), STUDY_ARGS (scripts/study.py --help)'
 	@echo '  bench-gemm: SHAPES=$(SHAPES), DRAW=$(DRAW) (mixed uniform log)'
 	@echo '  synth, explore: LIB=liberty file, BLOCKS=$(BLOCKS), POINTS=$(POINTS)      test: FILTER=Catch2 test specification      JOBS=$(JOBS)'
 	@echo '  proof, soak: UNITS=$(UNITS)      bench: BUILDS=1 (build times), SYNTH=1 (synthesis as well)'
@@ -66,12 +81,19 @@ deps: ## install what is missing (Debian packages, pictures)
 
 sim: ## train the digit classifier on the host, run the held-out pictures through the core
 	@DATASET=$(DATASET) scripts/setup.sh sim
-	@+$(BUILD) build/$(VARIANT)/digits build/host/train
+	@+$(BUILD) build/$(VARIANT)/digits build/host/host_train
 	@+$(MAKE) -s build/model/$$(DATASET=$(DATASET) scripts/fetch_data.sh --which).dmlp
 	@mkdir -p build/wave
 	@build/$(VARIANT)/digits --model build/model/$$(DATASET=$(DATASET) scripts/fetch_data.sh --which).dmlp \
 	  --backend $(BACKEND) --images $(IMAGES) $(if $(IMAGE),--image '$(IMAGE)') --seed $(SEED) \
 	  $(if $(filter 1,$(TRACE)),--trace build/wave/digits.fst) $(SIM_ARGS)
+
+train: ## train the digit classifier on the core: first steps on the RTL too, bit by bit (TRAIN_ARGS=--help)
+	@DATASET=$(DATASET) scripts/setup.sh sim
+	@+$(BUILD) build/$(VARIANT)/train
+	@mkdir -p build/train
+	@build/$(VARIANT)/train --data build/data/$$(DATASET=$(DATASET) scripts/fetch_data.sh --which) --seed $(SEED) \
+	  --epochs $(EPOCHS) --batch $(BATCH) --mode $(MODE) $(TRAIN_ARGS)
 
 test: ## build and run every test, lint, generated-file check, the main job and nano synthesis
 	@scripts/setup.sh sim synth wave
@@ -82,7 +104,7 @@ test: ## build and run every test, lint, generated-file check, the main job and 
 
 regress: ## what takes longer: the full 128 x 128 array, `small` whole, all main-job pictures
 	@scripts/setup.sh sim
-	@+$(BUILD) $(ARRAY_FULL)/test build/test/system-small build/small/digits build/tiny/digits build/host/train \
+	@+$(BUILD) $(ARRAY_FULL)/test build/test/system-small build/small/digits build/tiny/digits build/host/host_train \
 	  build/tiny/gemm_bench build/small/gemm_bench
 	@+$(MAKE) -s build/model/$$(scripts/fetch_data.sh --which).dmlp
 	@python3 scripts/run_tests.py --jobs $(JOBS) $(ARRAY_FULL)/test build/test/system-small \
@@ -109,7 +131,7 @@ explore: ## the PE array's design points: area, path, accuracy, table and pictur
 
 bench: ## measure the figures of docs/results.md and say which moved
 	@scripts/setup.sh sim synth
-	@+$(BUILD) build/$(VARIANT)/bench build/$(VARIANT)/digits build/tb/pe_array-16/bench build/host/train
+	@+$(BUILD) build/$(VARIANT)/bench build/$(VARIANT)/digits build/tb/pe_array-16/bench build/host/host_train
 	@scripts/bench.sh $(CONFIG) build/$(VARIANT)
 
 bench-gemm: ## how busy the array is: 512^3, a cold product, SHAPES random ones from SEED, bit-exact
@@ -119,6 +141,20 @@ bench-gemm: ## how busy the array is: 512^3, a cold product, SHAPES random ones 
 	@build/$(VARIANT)/gemm_bench --config $(CONFIG) --shapes $(SHAPES) --seed $(SEED) --draw $(DRAW) --bars \
 	  --json build/gemm-$(CONFIG).json --out build/results.d/gemm-$(CONFIG).json
 	@scripts/results.py diff --prefix gemm.
+
+# STUDY=run trains what is not trained yet; cost and batch measure steps on the Verilated core; scripts/study.py --help.
+.PHONY: study
+study: ## train on real data in five numeric modes, table and curves (SETS, MODES, SEEDS, EPOCHS, DATA=own file, STUDY=cost)
+	@scripts/setup.sh --no-data sim docs
+	@+$(BUILD) build/host/study_run build/host/study_host $(if $(filter cost batch,$(STUDY)),build/$(CONFIG)/study_cost)
+	@python3 scripts/study.py $(STUDY) --jobs $(JOBS) --config $(CONFIG) $(if $(SETS),--sets '$(SETS)') $(if $(MODES),--modes '$(MODES)') \
+	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(filter-out file,$(origin EPOCHS)),--epochs $(EPOCHS)) $(if $(DATA),--data '$(DATA)') $(STUDY_ARGS)
+
+bench-train: ## cycles of training steps in bf16-sr and mixed precision, and digits trained in bf16-sr (minutes)
+	@scripts/setup.sh sim
+	@+$(BUILD) build/$(VARIANT)/train_bench build/$(VARIANT)/train
+	@scripts/bench_train.py --config $(CONFIG) --data build/data/$$(scripts/fetch_data.sh --which)
+	@scripts/results.py diff --prefix train.
 
 # The array's own proofs and long runs: make proof-array, soak-array, mutants (docs/verification.md).
 PROOFS ?=
@@ -142,6 +178,26 @@ soak-array: # every bf16 product, DOTS=1000000000 dot products: 1.5 hours
 mutants: ## faults in the PE's gates: each has to be noticed by the test or shown to be none (MUTANTS=500)
 	@scripts/setup.sh --no-data sim synth
 	@python3 scripts/mutants.py --count $(MUTANTS) --seed $(SEED) --jobs $(JOBS)
+
+functions: ## fit the scalar engine's function tables again (sim/function/tables.cpp), every bf16 input checked
+	@+$(BUILD) build/host/functions
+	@build/host/functions write
+# make function NAME=mish EXPR='x * tanh(softplus(x))' [SYMMETRY=odd|even]: docs/blocks/scalar_engine.md
+NAME     ?= mish
+EXPR     ?= x * tanh(softplus(x))
+SYMMETRY ?=
+$(if $(shell [[ '$(NAME)' =~ ^[A-Za-z_][A-Za-z0-9_]{0,31}$$ ]] || echo bad),$(error NAME=$(NAME): letters, digits and _, at most 32))
+function: ## a function of one's own: fit, check every bf16 input, load and use it (NAME= EXPR= SYMMETRY=)
+	@+$(BUILD) build/host/functions
+	@mkdir -p build/functions
+	@build/host/functions fit '$(NAME)' '$(EXPR)' 'build/functions/$(NAME).dft' $(SYMMETRY)
+STEP ?= 1
+$(call number,STEP,1,4294967295)
+FUNCTIONS ?= exp log rsqrt reciprocal tanh
+soak-functions: # the fp32 error on all 2^32 inputs (STEP=1), FUNCTIONS=names: minutes each
+	@+$(BUILD) build/host/functions
+	@build/host/functions soak $(STEP) $(FUNCTIONS)
+.PHONY: functions function soak-functions
 
 gen: ## regenerate package, header and page from scripts/isa.toml, and docs/results.md
 	@python3 scripts/gen_isa.py
@@ -189,8 +245,8 @@ CXX := $(CCACHE) g++
 VERILATOR_INC := /usr/share/verilator/include
 CXXFLAGS := -std=c++20 -O2 -ffp-contract=off -Wall -Wextra -Werror -MMD -MP -I.
 
-HOST_SRC := $(filter-out sim/train/train_main.cpp,$(wildcard sim/data/*.cpp sim/train/*.cpp sim/model/*.cpp \
-  sim/program/*.cpp sim/device/*.cpp sim/golden/*.cpp))
+HOST_SRC := $(filter-out sim/host_train/host_train_main.cpp,$(wildcard sim/data/*.cpp sim/host_train/*.cpp sim/train/*.cpp sim/model/*.cpp sim/function/*.cpp \
+  sim/program/*.cpp sim/program/train/*.cpp sim/device/*.cpp sim/golden/*.cpp))
 HOST_OBJ := $(HOST_SRC:%.cpp=build/host/%.o)
 LIBS := -lfmt -lz -lpthread
 
@@ -199,24 +255,29 @@ build/host/%.o: %.cpp
 	@echo '  c++      $<'
 	@$(CXX) $(CXXFLAGS) $(FLAGS_$(basename $(notdir $<))) -c $< -o $@
 FLAGS_column_block := -O3
+FLAGS_study_host := -O3
 
 build/host/libdither.a: $(HOST_OBJ)
 	@rm -f $@
 	@ar rcs $@ $^
-build/host/train: build/host/sim/train/train_main.o build/host/libdither.a
+build/host/host_train: build/host/sim/host_train/host_train_main.o build/host/libdither.a
+	@g++ $^ $(LIBS) -o $@
+build/host/study_run build/host/study_host: build/host/%: build/host/sim/app/%.o build/host/libdither.a
+	@g++ $^ $(LIBS) -o $@
+build/host/functions: build/host/sim/app/functions.o build/host/libdither.a
 	@g++ $^ $(LIBS) -o $@
 build/host/rounder_%: build/host/sim/app/rounder_%.o
 	@g++ $^ $(LIBS) -o $@
-build/model/%.dmlp: build/host/train build/data/%/images.idx3
+build/model/%.dmlp: build/host/host_train build/data/%/images.idx3
 	@mkdir -p $(@D)
-	@build/host/train --data build/data/$* --out $@
+	@build/host/host_train --data build/data/$* --out $@
 build/data/%/images.idx3:
 	@DATASET=$* scripts/fetch_data.sh
 
 # -------------------------------------------------------------------------------- verilated models
 # build/<variant>/ holds the core of one configuration and the programs linked with it.
 VARIANT := $(CONFIG)$(if $(filter 1,$(TRACE)),-trace)$(if $(filter-out 1,$(THREADS)),-t$(THREADS))
-RTL_PKGS := rtl/isa/dither_pkg.sv rtl/tensor/array_pkg.sv rtl/fp/fp_pkg.sv rtl/rounder/rounder_pkg.sv rtl/stream/lane_seed_pkg.sv
+RTL_PKGS := rtl/isa/dither_pkg.sv rtl/tensor/array_pkg.sv rtl/fp/fp_pkg.sv rtl/rounder/rounder_pkg.sv rtl/stream/lane_seed_pkg.sv rtl/stream/stream_pkg.sv rtl/vector/vector_pkg.sv rtl/scalar/exp2_pkg.sv rtl/scalar/func_pkg.sv
 RTL_DIRS := $(patsubst %/,%,$(wildcard rtl/*/))
 VERILATE := verilator --cc -O3 --unroll-count 256 --x-assign fast --x-initial fast --MMD --MP -Irtl/common \
   $(addprefix -y ,$(RTL_DIRS)) scripts/lint.vlt
@@ -247,6 +308,12 @@ build/$(1)/digits: build/$(1)/sim/app/digits.o $$(PROGRAM_LIBS_$(1))
 build/$(1)/bench: build/$(1)/sim/app/bench.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))
 build/$(1)/gemm_bench: build/$(1)/sim/app/gemm_bench.o $$(PROGRAM_LIBS_$(1))
+	@$$(PROGRAM_LINK_$(1))
+build/$(1)/study_cost: build/$(1)/sim/app/study_cost.o $$(PROGRAM_LIBS_$(1))
+	@$$(PROGRAM_LINK_$(1))
+build/$(1)/train: build/$(1)/sim/app/train.o $$(PROGRAM_LIBS_$(1))
+	@$$(PROGRAM_LINK_$(1))
+build/$(1)/train_bench: build/$(1)/sim/app/train_bench.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))
 build/$(1)/wave_demo: build/$(1)/sim/app/wave_demo.o $$(PROGRAM_LIBS_$(1))
 	@$$(PROGRAM_LINK_$(1))

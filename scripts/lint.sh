@@ -12,7 +12,7 @@ fi
 configs=("$@")
 [[ $# -gt 0 ]] || configs=(nano tiny small full nanopair)
 declare -A rows=([nano]=8 [tiny]=16 [small]=32 [full]=128 [nanopair]=8) pairs=([nanopair]=1)
-packages="rtl/isa/dither_pkg.sv rtl/tensor/array_pkg.sv rtl/fp/fp_pkg.sv rtl/rounder/rounder_pkg.sv rtl/stream/lane_seed_pkg.sv"
+packages="rtl/isa/dither_pkg.sv rtl/tensor/array_pkg.sv rtl/fp/fp_pkg.sv rtl/rounder/rounder_pkg.sv rtl/stream/lane_seed_pkg.sv rtl/stream/stream_pkg.sv rtl/vector/vector_pkg.sv rtl/scalar/exp2_pkg.sv rtl/scalar/func_pkg.sv"
 dirs=()
 for d in rtl/*/; do dirs+=(-y "${d%/}"); done
 failed=0
@@ -45,6 +45,11 @@ for f in rtl/*/*.sv; do
     || fail "long lines"
   if grep -nE 'lint_off' "$f"; then fail "$f: waiver in a source file (they belong in scripts/lint.vlt)"; fi
 done
+# What a header comment names as its model or test has to be there.
+while IFS=: read -r f name; do
+  [[ -e $name ]] || fail "$f names $name, which does not exist"
+done < <(grep -roE --include='*.sv' --include='*.hpp' --include='*.cpp' '(Test|Model|RTL) +(rtl|sim|tb)/[A-Za-z0-9_/.]+[A-Za-z0-9_/]' rtl sim tb \
+  | sed -E 's/:(Test|Model|RTL) +/:/')
 if grep -rnE '/work/|\.\./shared' --include='*' rtl tb sim synth scripts docs Makefile README.md .ci 2>/dev/null \
     | grep -v 'scripts/lint.sh'; then
   fail "a path of one machine"

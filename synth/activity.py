@@ -4,7 +4,8 @@
 A slice of the array (one column group of pe_tile, mapped as synth/explore.py maps it) is simulated gate by gate on random
 bf16 operands, 256 streams at once as the bits of integers. Every change of a net counts with the input capacitance of the pins
 that it drives: wires, glitches, the inside of cells and the clock are not in it, so figures serve to compare forms, not
-to predict watts. `hold` is what the array's west edge does: a zero leaves significand and sign as they were.
+to predict watts. `held`: as if a zero left the significand and the sign
+of its row as they were at the array's west edge, which the RTL does not do yet.
 """
 
 import argparse

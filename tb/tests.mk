@@ -7,7 +7,7 @@ build/test/$(1): $$(patsubst %.cpp,build/host/%.o,$$(wildcard tb/$(2)/*.cpp)) bu
 	@g++ $$^ $$(LIBS) -o $$@
 TEST_PROGRAMS += build/test/$(1)
 endef
-$(foreach t,formats data model model_check program,$(if $(wildcard tb/$(t)/*_test.cpp),$(eval $(call host_test,$(t),$(t)))))
+$(foreach t,formats data function model model_check program train,$(if $(wildcard tb/$(t)/*_test.cpp),$(eval $(call host_test,$(t),$(t)))))
 
 # ---- RTL against C++: rtl_test NAME TOP SOURCES PARAMETERS EXTRA_SV
 define rtl_test
@@ -109,23 +109,34 @@ $(foreach c,$(CONFIGS),$(eval $(call system_test,$(c))))
 TEST_PROGRAMS += build/test/system-functional build/test/system-nano build/test/system-tiny build/test/system-nanopair
 
 # ---- checks that are commands
-CHECKS := generated results proof plan main-job gemm-bench waves lint hierarchy synth-nano results-py synth-py setup proof-array soak-array
+CHECKS := generated results proof plan main-job threads train gemm-bench waves lint hierarchy synth-nano results-py synth-py study-data-py study-py study-run study-page setup proof-array soak-array
 CHECK_proof := python3 scripts/proof.py
 CHECK_plan := python3 scripts/check_plan.py
-CHECK_generated := python3 scripts/gen_isa.py --check
+CHECK_generated := python3 scripts/gen_isa.py --check && python3 scripts/gen_exp2.py --check && build/host/functions check
 CHECK_results := python3 scripts/results.py check
 CHECK_lint := scripts/lint.sh
 # The tiles of the full array as blocks of their own; `make regress` also runs them.
 CHECK_hierarchy := make -s build/array-full/Vpe_array_hier.mk
 CHECK_main-job := build/tiny/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 300
+# An epoch, three steps of it on the RTL too; one more from the checkpoint; then there is nothing left, and the accuracy is said again.
+TRAIN_CHECK := build/tiny/train --data build/data/$$(scripts/fetch_data.sh --which) --hidden 32 --checkpoint build/train/check.ckpt
+CHECK_train := $(TRAIN_CHECK) --epochs 1 && $(TRAIN_CHECK) --epochs 2 --resume \
+  && $(TRAIN_CHECK) --epochs 2 --resume > build/train/again.log && grep -q 'nothing left to train' build/train/again.log \
+  && ! grep -q 'accuracy *0.00' build/train/again.log
+# Two simulation threads, stochastic rounding, every rounder state compared: the same run as with one.
+CHECK_threads := build/nano-t2/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 40 --stochastic
 CHECK_gemm-bench := build/tiny/gemm_bench --bars --no-square --draw log --shapes 12
 CHECK_synth-nano := python3 synth/synth.py --config nano --jobs 2 --no-results
 CHECK_waves := scripts/wave.sh --check build/nano-trace/wave_demo build/wave/demo.fst
 CHECK_results-py := python3 scripts/results_test.py
 CHECK_synth-py := python3 synth/synth_test.py
+CHECK_study-data-py := python3 scripts/study_data_test.py
+CHECK_study-py := python3 scripts/study_test.py
+CHECK_study-run := python3 scripts/study_run_test.py
+CHECK_study-page := python3 scripts/study.py report --check
 CHECK_setup := scripts/setup.sh --check sim synth wave
 # A million of the simulated form, a fifth of it of the synthesised one; a wrong expectation has to be noticed.
 CHECK_soak-array := build/soak/pe_array-16 --dots 1000000 && build/soak/pe_array-16-d4 --dots 200000 && ! build/soak/pe_array-16 --dots 1000 --broken
 CHECK_proof-array := python3 scripts/array_proof.py --quick
 
-all-tests: $(TEST_PROGRAMS) build/tiny/digits build/host/train build/nano-trace/wave_demo build/tiny/bench build/tiny/gemm_bench build/soak/pe_array-16 build/soak/pe_array-16-d4
+all-tests: $(TEST_PROGRAMS) build/host/functions build/host/study_run build/host/study_host build/tiny/digits build/nano-t2/digits build/tiny/train build/host/host_train build/nano-trace/wave_demo build/tiny/bench build/tiny/gemm_bench build/soak/pe_array-16 build/soak/pe_array-16-d4

@@ -211,7 +211,9 @@ module dither_core #(
   scalar_engine #(.Rows(Rows), .SbufBytes(SbufBytes), .Whiten(Whiten)) u_scalar (
     .clk_i, .rst_ni,
     .instr_valid_i(instr_valid[Scalar]), .instr_i(instr[512*Scalar +: 512]), .instr_ready_o(instr_ready[Scalar]),
-    .done_o(s_done), .busy_o(s_busy), .stall_o(stall[Scalar]), .work_o(work[8*Scalar +: 8]),
+    .done_o(s_done), .err_o(err[Scalar]), .err_cause_o(err_cause[8*Scalar +: 8]),
+    .err_addr_o(err_addr[48*Scalar +: 48]),
+    .busy_o(s_busy), .stall_o(stall[Scalar]), .work_o(work[8*Scalar +: 8]),
     .rng_we_i(rng_we && rng_scalar), .rng_lane_i({1'b0, rng_lane}), .rng_wdata_i(rng_wdata),
     .rng_rdata_o(rng_scalar_rdata),
     .sbuf_0_req_o(se_0_req), .sbuf_0_addr_o(se_0_addr), .sbuf_0_gnt_i(se_0_gnt), .sbuf_0_data_i(se_0_data),
@@ -243,10 +245,10 @@ module dither_core #(
   assign done[Scalar] = s_done_q;
   assign busy[Scalar] = s_busy || s_done_q;
 
-  // Only the DMA meets errors while it runs.
-  assign err[Dma-1:0] = '0;
-  assign err_cause[8*Dma-1:0] = '0;
-  assign err_addr[48*Dma-1:0] = '0;
+  // Scalar engine and DMA meet errors that the checks before execution can't see.
+  assign err[Scalar-1:0] = '0;
+  assign err_cause[8*Scalar-1:0] = '0;
+  assign err_addr[48*Scalar-1:0] = '0;
 
   // DMA rings and AXI4
   logic [1:0]           m_aw_valid, m_aw_ready, m_w_valid, m_w_ready, m_w_last, m_b_valid, m_b_ready, m_b_resp;

@@ -17,6 +17,9 @@ package dither_pkg;
   localparam int unsigned PartitionPitchLog2 = 20;  // log2 of the distance between partitions in the DMA's address space
   localparam int unsigned MaxRows = 128;  // largest number of partitions
   localparam int unsigned AddrBits = 48;  // bits of a DMA address
+  localparam int unsigned FuncSegments = 1024;  // segments of the scalar engine's function memory
+  localparam int unsigned FuncEntries = 1024;  // entries of its directory
+  localparam int unsigned FuncCodes = 32;  // codes of act's functions
   localparam logic [31:0] IdValue = 32'h44544852;
   localparam logic [31:0] VersionValue = 32'h00010000;
 
@@ -73,31 +76,86 @@ package dither_pkg;
   localparam logic [7:0] OpNop = 8'd1;  // wait, signal and nothing else; retires after all earlier instructions of its queue
   localparam logic [7:0] OpMatmul = 8'd16;  // load a stationary tile (unless reuse), stream src0 through it, write or accumulate in PSUM
   localparam logic [7:0] OpTranspose = 8'd17;  // one byte (piece_1) of every element of a tile src1, transposed into PSUM
-  localparam logic [7:0] OpTensor = 8'd32;  // dst = func(src0, src1), elementwise; src1 a tensor or imm0
+  localparam logic [7:0] OpTensor = 8'd32;  // dst = func(src0, src1), or in two steps func_1(func(src0, s), src1), elementwise
   localparam logic [7:0] OpReduce = 8'd33;  // reduce src0 along its rdims+1 innermost dimensions
+  localparam logic [7:0] OpScan = 8'd34;  // the reductions so far: one result for every element, starting anew every rdims+1 innermost dimensions
+  localparam logic [7:0] OpStats = 8'd35;  // mean and variance of src0 over its rdims+1 innermost dimensions in one pass; imm0 is 1/n
+  localparam logic [7:0] OpShuffle = 8'd36;  // move elements between partitions, every bit as it was
   localparam logic [7:0] OpAct = 8'd48;  // dst = func(src0 * imm0 + bias), the bias being src1 or imm1
+  localparam logic [7:0] OpLoad = 8'd49;  // load the set of function tables that lies in partition part_0 of SBUF, in place of the one before; refused whole if damaged
   localparam logic [7:0] OpCopy = 8'd64;  // move a strided tensor between any two of DRAM and SBUF
 
   // func of `transpose`: where the byte of an element lands in its PSUM word.
   localparam logic [7:0] TransposeFuncWord = 8'd0;  // at its place in the element (bf16: two bytes higher, which makes the word the fp32 of the value; one-byte elements: sign-extended)
   localparam logic [7:0] TransposeFuncByte = 8'd1;  // as an int32 of -128..127, so that a cast to int8 writes the byte
 
-  // func of `tensor` (vector engine).
-  localparam logic [7:0] VecFuncCopy = 8'd0;  // src0; src1 is not read
-  localparam logic [7:0] VecFuncAdd = 8'd1;  // src0 + src1
-  localparam logic [7:0] VecFuncSub = 8'd2;  // src0 - src1
-  localparam logic [7:0] VecFuncMul = 8'd3;  // src0 * src1
+  // func and func_1 of `tensor` (vector engine) on operands a, b: a = src0 in the first step and the first step's result in the second; b is the other one. rev and rev_1 swap a and b. And .. Asr work on int32 words, the others on fp32.
+  localparam logic [7:0] VecFuncCopy = 8'd0;  // a; b is not read. As func_1: no second step
+  localparam logic [7:0] VecFuncAdd = 8'd1;  // a + b
+  localparam logic [7:0] VecFuncSub = 8'd2;  // a - b
+  localparam logic [7:0] VecFuncMul = 8'd3;  // a * b
   localparam logic [7:0] VecFuncMax = 8'd4;  // IEEE 754-2019 maximum
   localparam logic [7:0] VecFuncMin = 8'd5;  // IEEE 754-2019 minimum
+  localparam logic [7:0] VecFuncAbs = 8'd6;  // magnitude of a; b is not read
+  localparam logic [7:0] VecFuncAbsMax = 8'd7;  // maximum of the magnitudes
+  localparam logic [7:0] VecFuncEq = 8'd8;  // 1.0 if a = b, else +0 (-0 = +0; with NaN +0)
+  localparam logic [7:0] VecFuncNe = 8'd9;  // 1.0 if not a = b, else +0 (with NaN 1.0)
+  localparam logic [7:0] VecFuncLt = 8'd10;  // 1.0 if a < b, else +0 (with NaN +0)
+  localparam logic [7:0] VecFuncLe = 8'd11;  // 1.0 if a <= b, else +0 (with NaN +0)
+  localparam logic [7:0] VecFuncGt = 8'd12;  // 1.0 if a > b, else +0 (with NaN +0)
+  localparam logic [7:0] VecFuncGe = 8'd13;  // 1.0 if a >= b, else +0 (with NaN +0)
+  localparam logic [7:0] VecFuncSelect = 8'd14;  // b if a is not zero (NaN is not), else +0 whatever b is
+  localparam logic [7:0] VecFuncAnd = 8'd15;  // bitwise and
+  localparam logic [7:0] VecFuncOr = 8'd16;  // bitwise or
+  localparam logic [7:0] VecFuncXor = 8'd17;  // bitwise exclusive or
+  localparam logic [7:0] VecFuncShl = 8'd18;  // a << (b mod 32)
+  localparam logic [7:0] VecFuncShr = 8'd19;  // a >> (b mod 32), zeros come in
+  localparam logic [7:0] VecFuncAsr = 8'd20;  // a >> (b mod 32), the sign comes in
 
-  // func of `reduce` (vector engine).
+  // Where `tensor` has its source 0 from (gen_0).
+  localparam logic [1:0] SourceMemory = 2'd0;  // a tensor in SBUF or PSUM
+  localparam logic [1:0] SourceIota = 2'd1;  // counted: off_0 + sum of i_k * str_0[k] over k = 0..2 + str_0[3] * partition, modulo 2^24, signed, an int32
+  localparam logic [1:0] SourceRandom = 2'd2;  // a new word of the lane's generator for every element, an int32 of 0..2^24-1
+
+  // func of `reduce` and (but for argmax) `scan` (vector engine).
   localparam logic [7:0] RedFuncSum = 8'd0;  // sum, one rounding at the end (docs/numerics.md)
   localparam logic [7:0] RedFuncMax = 8'd1;  // maximum
   localparam logic [7:0] RedFuncMin = 8'd2;  // minimum
+  localparam logic [7:0] RedFuncArgMax = 8'd3;  // int32 index, in the group, of the first element that equals the maximum; of the first NaN if there is one
 
-  // func of `act` (scalar engine).
+  // func of `shuffle` (vector engine).
+  localparam logic [7:0] ShuffleFuncBroadcast = 8'd0;  // every partition of dst gets src0's one partition part_0
+  localparam logic [7:0] ShuffleFuncIndex = 8'd1;  // partition p of dst gets partition (int32 word of partition p at SBUF offset imm0) modulo Rows
+  localparam logic [7:0] ShuffleFuncTranspose = 8'd2;  // dst[m][k] = src0[k][m] of blocks of parts x parts elements
+
+  // func of `act` (scalar engine). Codes from leaky_relu on need their table loaded.
   localparam logic [7:0] ActFuncIdentity = 8'd0;  // x
   localparam logic [7:0] ActFuncRelu = 8'd1;  // maximum(x, +0)
+  localparam logic [7:0] ActFuncLeakyRelu = 8'd2;  // x, or x/100 below 0 (the slope is data of the table)
+  localparam logic [7:0] ActFuncGelu = 8'd3;  // x (1 + erf(x / sqrt 2)) / 2
+  localparam logic [7:0] ActFuncGeluTanh = 8'd4;  // x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2
+  localparam logic [7:0] ActFuncSilu = 8'd5;  // x / (1 + exp(-x))
+  localparam logic [7:0] ActFuncSigmoid = 8'd6;  // 1 / (1 + exp(-x))
+  localparam logic [7:0] ActFuncTanh = 8'd7;  // hyperbolic tangent
+  localparam logic [7:0] ActFuncExp = 8'd8;  // e^x
+  localparam logic [7:0] ActFuncLog = 8'd9;  // natural logarithm; NaN below 0, -infinity at 0
+  localparam logic [7:0] ActFuncSqrt = 8'd10;  // square root; NaN below 0
+  localparam logic [7:0] ActFuncRsqrt = 8'd11;  // 1 / square root; NaN below 0, infinity of its sign at 0
+  localparam logic [7:0] ActFuncReciprocal = 8'd12;  // 1 / x
+  localparam logic [7:0] ActFuncSoftplus = 8'd13;  // log(1 + exp(x))
+  localparam logic [7:0] ActFuncErf = 8'd14;  // error function
+  localparam logic [7:0] ActFuncSin = 8'd15;  // sine, radians
+  localparam logic [7:0] ActFuncCos = 8'd16;  // cosine, radians
+  localparam logic [7:0] ActFuncLeakyReluGrad = 8'd17;  // derivative of leaky_relu (1 at 0)
+  localparam logic [7:0] ActFuncGeluGrad = 8'd18;  // derivative of gelu
+  localparam logic [7:0] ActFuncGeluTanhGrad = 8'd19;  // derivative of gelu_tanh
+  localparam logic [7:0] ActFuncSiluGrad = 8'd20;  // derivative of silu
+  localparam logic [7:0] ActFuncSigmoidGrad = 8'd21;  // derivative of sigmoid
+  localparam logic [7:0] ActFuncTanhGrad = 8'd22;  // derivative of tanh
+  localparam logic [7:0] ActFuncUser0 = 8'd23;  // a user's function
+  localparam logic [7:0] ActFuncUser1 = 8'd24;  // a user's function
+  localparam logic [7:0] ActFuncUser2 = 8'd25;  // a user's function
+  localparam logic [7:0] ActFuncUser3 = 8'd26;  // a user's function
 
   // State field of a queue's STATUS register.
   localparam logic [1:0] QueueStateIdle = 2'd0;  // nothing to do: HEAD = TAIL
@@ -123,19 +181,31 @@ package dither_pkg;
   localparam logic [7:0] ErrAxiFetch = 8'd15;  // ERR_ADDR is the burst's address
   localparam logic [7:0] ErrWatchdog = 8'd16;  // semaphore not reached, or memory silent, for WATCHDOG cycles
   localparam logic [7:0] ErrPsumUnwritten = 8'd17;  // checked last, when the wait has been met; ERR_ADDR is the first byte of the lowest such bank, in the partition
+  localparam logic [7:0] ErrBadTable = 8'd18;  // load: header, length or CRC-32 of the set is wrong; ERR_ADDR is its first byte in the partition; the set before stays
+  localparam logic [7:0] ErrFuncNotLoaded = 8'd19;  // act: checked last, when the wait has been met; ERR_ADDR is the function's code
+
+  // sum of `act`: what is written.
+  localparam logic [1:0] ActSumNone = 2'd0;  // every element
+  localparam logic [1:0] ActSumTotal = 2'd1;  // the sum of the rdims+1 innermost dimensions, as `reduce` does it
+  localparam logic [1:0] ActSumRunning = 2'd2;  // for every element the sum so far in its group of rdims+1 innermost dimensions
 
   // The engine layout, most significant field first.
   typedef struct packed {
-    logic [31:0] imm0;  // 480: fp32: source 1 of tensor, scale of act
+    logic [31:0] imm0;  // 480: fp32: scalar of tensor, 1/n of stats, scale of act; or the SBUF offset of a word of each partition
     logic [3:0][15:0] str_1;  // 416: source 1 strides in elements (matmul, transpose: str_1[0] from column to column, the rest 0)
     logic [3:0][15:0] str_0;  // 352: source 0 strides in elements
     logic [3:0][15:0] str_d;  // 288: destination strides in elements
     logic [3:0][15:0] size;  // 224: sizes of the four dimensions, size[0] innermost, shared by all operands
-    logic [7:0] rsv4;  // 216: reserved, zero
+    logic [5:0] rsv3;  // 218: reserved, zero
+    logic [1:0] sum;  // 216: act: ActSum
     logic [23:0] off_1;  // 192: byte offset of source 1 (matmul, transpose: the stationary tile)
-    logic [7:0] rsv3;  // 184: reserved, zero
+    logic [2:0] rsv2;  // 189: reserved, zero
+    logic [1:0] gen_0;  // 187: tensor: Source of source 0
+    logic scalar_ptr;  // 186: tensor: in place of imm0 the 32-bit word of each partition at SBUF offset imm0
+    logic rev_1;  // 185: tensor: swap a and b of func_1
+    logic rev;  // 184: tensor: swap a and b of func
     logic [23:0] off_0;  // 160: byte offset of source 0
-    logic [7:0] rsv2;  // 152: reserved, zero
+    logic [7:0] func_1;  // 152: tensor: VecFunc of the second step; 0: one step
     logic [23:0] off_d;  // 128: byte offset of the destination in its partitions
     logic count_nf;  // 127: matmul: count the fp32 words written that are infinite or NaN in NONFINITE_COUNT
     logic pair;  // 126: matmul: 8-bit sources hold two values of K a partition, side by side: an element is two bytes
@@ -147,14 +217,14 @@ package dither_pkg;
     logic [7:0] part_d;  // 96: first partition of the destination
     logic [7:0] parts_d;  // 88: partitions of the destination (matmul, transpose: columns M; else = parts)
     logic [7:0] parts;  // 80: partitions of the sources (matmul, transpose: rows K)
-    logic [1:0] rdims;  // 78: reduce: innermost dimensions to reduce, minus one
-    logic src1_imm;  // 77: source 1 is an immediate: imm0 for tensor, imm1 for act
+    logic [1:0] rdims;  // 78: reduce, scan, stats, act with sum: innermost dimensions of a group, minus one
+    logic src1_imm;  // 77: source 1 is an immediate: imm0 for tensor (imm1 in two steps), imm1 for act
     logic space_1;  // 76: Space of source 1
     logic space_0;  // 75: Space of source 0
     logic space_d;  // 74: Space of the destination
     logic reuse;  // 73: matmul: keep the stationary tile of the instruction before
     logic acc;  // 72: matmul, transpose: 1 adds to PSUM, 0 overwrites
-    logic [7:0] func;  // 64: TransposeFunc, VecFunc, RedFunc or ActFunc
+    logic [7:0] func;  // 64: TransposeFunc, VecFunc, RedFunc, ShuffleFunc or ActFunc
     logic rsv1;  // 63: reserved, zero
     logic sat;  // 62: 1: overflow saturates; 0: IEEE overflow
     logic [1:0] round;  // 60: Round of the write
@@ -172,7 +242,7 @@ package dither_pkg;
     logic [7:0] opcode;  // 0: Op
   } instr_t;
   localparam logic [511:0] EngineReserved =
-    512'h000000000000000000000000000000000000000000000000000000000000000000000000ff000000ff000000ff00000000000000000000008000000000800000;
+    512'h000000000000000000000000000000000000000000000000000000000000000000000000fc000000e00000000000000000000000000000008000000000800000;
 
   // The dma layout, most significant field first.
   typedef struct packed {

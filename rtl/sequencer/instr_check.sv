@@ -2,7 +2,7 @@
 //
 //   instr --> checks 1..9 (one cycle) --> size-1 * stride [reg] --> box sums [reg] --> limits --> done
 //
-// Timing  done_o is held until clear_i; 4 + operands * used dimensions cycles at most 16 (engines);
+// Timing  done_o is held until clear_i; 4 + operands * used dimensions cycles, at most 17 (engines);
 //         a DMA side in SBUF takes its dimensions twice: partitions, then bytes. One multiplier.
 //         A matmul with strides over a PSUM bank may take longer (bank_set.sv).
 // Model   sim/model/check.hpp        Test  tb/sequencer/instr_check_test.cpp
@@ -54,7 +54,7 @@ module instr_check #(
   logic [3:0]  stat_items;        // boxes to compute, see below
   logic [1:0]  stat_last_dim;     // highest dimension with more than one element
 
-  // Boxes in the order of their checks. Engine: 0 destination, 1 source 0, 2 source 1.
+  // Boxes in the order of their checks. Engine: 0 destination, 1 source 0, 2 source 1, 3 scalars.
   // DMA: 0, 1 partitions of destination and source; 2, 3 bytes of destination and source.
   logic [1:0]  state_q;
   logic [3:0]  items_q;
@@ -217,6 +217,7 @@ module instr_check #(
   end else begin : gen_engine
     logic        array_q;  // matmul or transpose
     logic        pair_q;   // two bytes a source element
+    logic        stats_q;
     logic [44:0] unused_dram_limit;
     logic [43:0] unused_dram_base;
     assign unused_dram_limit = dram_limit_i;
@@ -235,8 +236,17 @@ module instr_check #(
       end
     endfunction
 
+    // Functions of one operand, and those of 32-bit words, as sim/model/check.hpp has them.
+    function automatic logic one_operand(input logic [7:0] func);
+      one_operand = func == dither_pkg::VecFuncCopy || func == dither_pkg::VecFuncAbs;
+    endfunction
+    function automatic logic on_words(input logic [7:0] func);
+      on_words = func >= dither_pkg::VecFuncAnd && func <= dither_pkg::VecFuncAsr;
+    endfunction
+
     always_comb begin : checks
-      logic matmul, transpose, array, reduce, act, tensor, read0, read1, to_int, pair;
+      logic matmul, transpose, array, reduce, act, load, tensor, read0, read1, to_int, pair;
+      logic scan, stats, shuffle, broadcast, transposed, two, words, scalars;
       logic [2:0] pieces_0, pieces_1;  // that a matmul may name
       logic [8:0] room;                // partitions of a tile
       logic [2:0] bytes_d, bytes_0, bytes_1;
@@ -254,7 +264,16 @@ module instr_check #(
       array     = 1'b0;
       reduce = 1'b0;
       act    = 1'b0;
+      load   = 1'b0;
       tensor = 1'b0;
+      scan       = 1'b0;
+      stats      = 1'b0;
+      shuffle    = 1'b0;
+      broadcast  = 1'b0;
+      transposed = 1'b0;
+      two        = 1'b0;
+      words      = 1'b0;
+      scalars    = 1'b0;
       read0   = 1'b0;
       read1   = 1'b0;
       to_int = 1'b0;
@@ -275,12 +294,21 @@ module instr_check #(
         tensor = Queue == 32'(dither_pkg::QueueVector) && e.opcode == dither_pkg::OpTensor;
         reduce = Queue == 32'(dither_pkg::QueueVector) && e.opcode == dither_pkg::OpReduce;
         act    = Queue == 32'(dither_pkg::QueueScalar) && e.opcode == dither_pkg::OpAct;
+        load   = Queue == 32'(dither_pkg::QueueScalar) && e.opcode == dither_pkg::OpLoad;
         transpose = Queue == 32'(dither_pkg::QueueTensor) && e.opcode == dither_pkg::OpTranspose;
+        scan    = Queue == 32'(dither_pkg::QueueVector) && e.opcode == dither_pkg::OpScan;
+        stats   = Queue == 32'(dither_pkg::QueueVector) && e.opcode == dither_pkg::OpStats;
+        shuffle = Queue == 32'(dither_pkg::QueueVector) && e.opcode == dither_pkg::OpShuffle;
+        broadcast  = shuffle && e.func == dither_pkg::ShuffleFuncBroadcast;
+        transposed = shuffle && e.func == dither_pkg::ShuffleFuncTranspose;
         array  = matmul || transpose;
-        read0  = !transpose;
-        read1  = array || (tensor && e.func != dither_pkg::VecFuncCopy && !e.src1_imm)
-              || (act && !e.src1_imm);
-        stat_items = {1'b0, read1, read0, 1'b1};
+        two    = e.func_1 != 8'd0;
+        words  = tensor && (on_words(e.func) || on_words(e.func_1));
+        read0  = !transpose && !(tensor && e.gen_0 != dither_pkg::SourceMemory);
+        read1  = array || (act && !e.src1_imm)
+              || (tensor && !one_operand(two ? e.func_1 : e.func) && !e.src1_imm);
+        scalars = (tensor && e.scalar_ptr) || (shuffle && e.func == dither_pkg::ShuffleFuncIndex);
+        stat_items = {scalars, read1, read0, !load};
         for (int k = 1; k < 4; k++) if (e.size[k] != 16'd1) stat_last_dim = 2'(k);
         bytes_d = dither_pkg::DtypeBytes(e.dtype_d);
         bytes_0 = dither_pkg::DtypeBytes(e.dtype_0);
@@ -291,54 +319,69 @@ module instr_check #(
         pieces_1 = transpose ? bytes_1 : pieces(e.dtype_1, to_int);
         room     = 9'(Rows) >> (matmul ? e.tiles : 2'd0);
         end_d = 9'(e.part_d) + 9'(e.parts_d);
-        end_0 = 9'(e.part_0) + 9'(e.parts);
+        end_0 = 9'(e.part_0) + (broadcast ? 9'd1 : 9'(e.parts));
         end_1 = 9'(e.part_1) + 9'(e.parts);
 
         // From the last check to the first, so that the first one has the last word. Inside a
         // check a bit of `bad` is an operand, and the lowest set one is reported.
         bad = {read1 && (e.off_1[1:0] & (pair ? 2'd1 : 2'(bytes_1 - 3'd1))) != 2'd0,
-               read0 && (e.off_0[1:0] & (pair ? 2'd1 : 2'(bytes_0 - 3'd1))) != 2'd0,
-               (e.off_d[1:0] & 2'(bytes_d - 3'd1)) != 2'd0};
+               read0 && ((e.off_0[1:0] & (pair ? 2'd1 : 2'(bytes_0 - 3'd1))) != 2'd0
+                         || (load && e.off_0[2:0] != 3'd0)),
+               !load && (e.off_d[1:0] & 2'(bytes_d - 3'd1)) != 2'd0};
         if (bad != 3'd0) begin
           stat_err     = dither_pkg::ErrMisaligned;
           stat_operand = bad[0] ? 2'd0 : bad[1] ? 2'd1 : 2'd2;
+        end else if (scalars && e.imm0[1:0] != 2'd0) begin
+          stat_err     = dither_pkg::ErrMisaligned;
+          stat_operand = 2'd3;
         end
         // Ranges of partitions first, then equality.
-        bad = {read0 && read1 && e.part_0 != e.part_1, 1'b0, !array && e.part_d != e.part_0};
+        bad = {(read0 && read1 && e.part_0 != e.part_1)
+               || (tensor && !read0 && read1 && e.part_d != e.part_1), 1'b0,
+               !array && !load && !broadcast && !transposed && read0 && e.part_d != e.part_0};
         if (bad != 3'd0) begin
           stat_err     = dither_pkg::ErrBadPartition;
           stat_operand = bad[0] ? 2'd0 : 2'd2;
         end
-        bad = {read1 && end_1 > room, read0 && end_0 > room, end_d > room};
+        bad = {read1 && end_1 > room, read0 && end_0 > room, !load && end_d > room};
         if (bad != 3'd0) begin
           stat_err     = dither_pkg::ErrBadPartition;
           stat_operand = bad[0] ? 2'd0 : bad[1] ? 2'd1 : 2'd2;
         end
-        bad = {array && (e.str_1[1] | e.str_1[2] | e.str_1[3]) != 16'd0, 1'b0, 1'b0};
+        bad = {array && (e.str_1[1] | e.str_1[2] | e.str_1[3]) != 16'd0, load && e.str_0[0] != 16'd1, 1'b0};
         for (int k = 0; k < 4; k++) begin
-          if (reduce && 2'(k) <= e.rdims && e.str_d[k] != 16'd0) bad[0] = 1'b1;
+          // Dimension 0 of stats leads from the mean to the variance.
+          if ((reduce || (act && e.sum == dither_pkg::ActSumTotal) || (stats && k != 0))
+           && 2'(k) <= e.rdims && e.str_d[k] != 16'd0) bad[0] = 1'b1;
         end
         if (bad != 3'd0) begin
           stat_err     = dither_pkg::ErrBadStride;
-          stat_operand = bad[0] ? 2'd0 : 2'd2;
+          stat_operand = bad[0] ? 2'd0 : bad[1] ? 2'd1 : 2'd2;
         end
         if (e.size[0] == 16'd0 || e.size[1] == 16'd0 || e.size[2] == 16'd0 || e.size[3] == 16'd0
-         || e.parts == 8'd0 || e.parts_d == 8'd0 || (!array && e.parts != e.parts_d)
-         || (transpose && e.size != {48'h1_0001_0001, 16'(e.parts)})) begin
+         || e.parts == 8'd0 || (!load && (e.parts_d == 8'd0 || (!array && e.parts != e.parts_d)))
+         || (load && ((e.size[0] & 16'd1) != 16'd0 || e.size[1] != 16'd1 || e.size[2] != 16'd1 || e.size[3] != 16'd1))
+         || (transpose && e.size != {48'h1_0001_0001, 16'(e.parts)})
+         || (transposed && e.size[0] != 16'(e.parts))) begin
           stat_err     = dither_pkg::ErrBadSize;
           stat_operand = 2'd0;
         end
-        bad = {(array || (act && read1)) && e.space_1, matmul && e.space_0, array && !e.space_d};
+        bad = {(array || (act && read1)) && e.space_1, (matmul || load) && e.space_0, array && !e.space_d};
         if (bad != 3'd0) begin
           stat_err     = dither_pkg::ErrBadSpace;
           stat_operand = bad[0] ? 2'd0 : bad[1] ? 2'd1 : 2'd2;
         end
         bad = {read1 && (bytes_1 == 3'd0 || (e.space_1 && bytes_1 != 3'd4)
-                      || (array && 3'(e.piece_1) >= pieces_1) || (pair && bytes_1 != 3'd1)),
+                      || (array && 3'(e.piece_1) >= pieces_1) || (pair && bytes_1 != 3'd1)
+                      || (words && e.dtype_1 != dither_pkg::DtypeInt32)),
                read0 && (bytes_0 == 3'd0 || (e.space_0 && bytes_0 != 3'd4)
-                      || (matmul && 3'(e.piece_0) >= pieces_0) || (pair && bytes_0 != 3'd1)),
-               bytes_d == 3'd0 || (e.space_d && bytes_d != 3'd4)
-                               || (array && e.dtype_d != dither_pkg::DtypeFp32 && !to_int)};
+                      || (load && e.dtype_0 != dither_pkg::DtypeInt32)
+                      || (matmul && 3'(e.piece_0) >= pieces_0) || (pair && bytes_0 != 3'd1)
+                      || (words && e.dtype_0 != dither_pkg::DtypeInt32)),
+               !load && (bytes_d == 3'd0 || (e.space_d && bytes_d != 3'd4)
+                               || ((words || (reduce && e.func == dither_pkg::RedFuncArgMax)) && !to_int)
+                               || (shuffle && e.dtype_d != e.dtype_0)
+                               || (array && e.dtype_d != dither_pkg::DtypeFp32 && !to_int))};
         if (bad != 3'd0) begin
           stat_err     = dither_pkg::ErrBadDtype;
           stat_operand = bad[0] ? 2'd0 : bad[1] ? 2'd1 : 2'd2;
@@ -346,15 +389,25 @@ module instr_check #(
         if (e.round > dither_pkg::RoundRtz || (e.pair && !(matmul && Pairs))
          || (matmul && (e.func != 8'd0 || e.tiles == 2'd3))
          || (transpose && (e.func > dither_pkg::TransposeFuncByte || e.tiles != 2'd0))
-         || (tensor && e.func > dither_pkg::VecFuncMin)
-         || (reduce && e.func > dither_pkg::RedFuncMin)
-         || (act    && e.func > dither_pkg::ActFuncRelu)) begin
+         || (tensor && (e.func > dither_pkg::VecFuncAsr || e.func_1 > dither_pkg::VecFuncAsr
+                        || e.gen_0 > dither_pkg::SourceRandom
+                        || (two && on_words(e.func) != on_words(e.func_1))
+                        || (e.rev && one_operand(e.func)) || (e.rev_1 && one_operand(e.func_1))
+                        || (e.scalar_ptr && !two && !e.src1_imm)
+                        || (e.gen_0 == dither_pkg::SourceRandom && e.round == dither_pkg::RoundSr)))
+         || (!tensor && (two || e.rev || e.rev_1 || e.scalar_ptr || e.gen_0 != 2'd0))
+         || (reduce && e.func > dither_pkg::RedFuncArgMax)
+         || (scan   && e.func > dither_pkg::RedFuncMin)
+         || (stats  && e.func != 8'd0)
+         || (shuffle && e.func > dither_pkg::ShuffleFuncTranspose)
+         || (act    && (e.func > dither_pkg::ActFuncUser3 || e.sum > dither_pkg::ActSumRunning))
+         || (load   && e.func != 8'd0)) begin
           stat_err     = dither_pkg::ErrBadFunc;
           stat_operand = 2'd0;
         end
         if (stat_nop) stat_err = dither_pkg::ErrNone;
         if ((instr_i & dither_pkg::EngineReserved) != '0) stat_err = dither_pkg::ErrReservedField;
-        if (!(stat_nop || array || tensor || reduce || act)) begin
+        if (!(stat_nop || array || tensor || reduce || scan || stats || shuffle || act || load)) begin
           stat_err = dither_pkg::ErrIllegalOpcode;
         end
         if (stat_err <= dither_pkg::ErrReservedField) stat_operand = 2'd0;
@@ -371,6 +424,11 @@ module instr_check #(
         stride = e.str_1[dim_q];
         if (item == 2'd0) stride = e.str_d[dim_q];
         if (item == 2'd1) stride = e.str_0[dim_q];
+        if (item == 2'd0 && stats_q && dim_q == 2'd0) count = 16'd1;  // mean and variance
+        if (item == 2'd3) begin  // a single word
+          count         = 16'd0;
+          item_last_dim = 1'b1;
+        end
         if (item == 2'd2 && array_q) begin
           count         = 16'(e.parts_d) - 16'd1;
           item_last_dim = 1'b1;
@@ -395,18 +453,21 @@ module instr_check #(
         case (item1_q)
           2'd0:    bytes1 = dither_pkg::DtypeBytes(e.dtype_d);
           2'd1:    bytes1 = dither_pkg::DtypeBytes(e.dtype_0);
-          default: bytes1 = dither_pkg::DtypeBytes(e.dtype_1);
+          2'd2:    bytes1 = dither_pkg::DtypeBytes(e.dtype_1);
+          default: bytes1 = 3'd4;
         endcase
         case (item1_q)
           2'd0:    base1 = AccW'(e.off_d);
           2'd1:    base1 = AccW'(e.off_0);
-          default: base1 = AccW'(e.off_1);
+          2'd2:    base1 = AccW'(e.off_1);
+          default: base1 = AccW'(e.imm0);
         endcase
         if (Pairs && pair_q && item1_q != 2'd0) bytes1 = 3'd2;
         case (item2_q)
           2'd0:    psum2 = e.space_d;
           2'd1:    psum2 = e.space_0;
-          default: psum2 = e.space_1;
+          2'd2:    psum2 = e.space_1;
+          default: psum2 = dither_pkg::SpaceSbuf;
         endcase
         shift1 = bytes1[2:1];   // 1, 2, 4 -> 0, 1, 2
         tail1  = 2'(bytes1 - 3'd1);
@@ -419,6 +480,7 @@ module instr_check #(
       if (valid_i && state_q == StIdle) begin
         array_q <= instr_i[7:0] == dither_pkg::OpMatmul || instr_i[7:0] == dither_pkg::OpTranspose;
         pair_q  <= e.pair;
+        stats_q <= instr_i[7:0] == dither_pkg::OpStats;
       end
     end
   end

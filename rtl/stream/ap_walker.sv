@@ -17,6 +17,7 @@ module ap_walker #(
   input  logic [1:0]       esize_i, // log2 of the element's bytes, 0..2
   input  logic             step_i,
   input  logic [1:0]       dim_i,   // ap_loop's dim_o
+  input  logic             again_i, // ap_loop's again_o: back to where dimension 0 started
   output logic [AddrW-1:0] addr_o,
   output logic [AddrW-1:0] next_o   // address after the next step
 );
@@ -37,7 +38,7 @@ module ap_walker #(
     endcase
   end
   assign addr_o = base_q[0 +: AddrW];
-  assign next_o = base + stride;
+  assign next_o = again_i ? base_q[AddrW +: AddrW] : base + stride;
 
   always_ff @(posedge clk_i) begin
     if (load_i) begin
@@ -47,7 +48,7 @@ module ap_walker #(
       end
     end else if (step_i) begin
       for (int unsigned k = 0; k < 4; k++) begin
-        if (2'(k) <= dim_i) base_q[AddrW*k +: AddrW] <= next_o;
+        if (again_i ? k == 0 : 2'(k) <= dim_i) base_q[AddrW*k +: AddrW] <= next_o;
       end
     end
   end

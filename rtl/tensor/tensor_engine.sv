@@ -257,7 +257,7 @@ module tensor_engine #(
     end
   end
 
-  logic             unused_group_first, unused_group_last;
+  logic             unused_group_first, unused_group_last, unused_again, unused_second;
   logic [ByteW-1:0] x_next;
   logic [1:0]       unused_x_next;
   assign unused_x_next = x_next[1:0];
@@ -268,8 +268,11 @@ module tensor_engine #(
     .load_i        (x_take),
     .size_i        (w_q.size),
     .group_i       (3'd0),
+    .twice_i       (1'b0),
     .step_i        (x_fire),
     .dim_o         (x_dim),
+    .again_o       (unused_again),
+    .second_o      (unused_second),
     .last_o        (x_last),
     .group_first_o (unused_group_first),
     .group_last_o  (unused_group_last)
@@ -282,6 +285,7 @@ module tensor_engine #(
     .esize_i (esize(w_q.dtype_0, w_q.pair)),
     .step_i  (x_fire),
     .dim_i   (x_dim),
+    .again_i (1'b0),
     .addr_o  (x_addr),
     .next_o  (x_next)
   );
@@ -293,6 +297,7 @@ module tensor_engine #(
     .esize_i (2'd2),
     .step_i  (x_fire),
     .dim_i   (x_dim),
+    .again_i (1'b0),
     .addr_o  (d_addr),
     .next_o  (unused_d_next)
   );

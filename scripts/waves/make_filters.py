@@ -50,7 +50,7 @@ def csr_names(isa: dict) -> dict[int, str]:
 def actions(isa: dict) -> dict[int, str]:
     """Opcode and function in one 16-bit value, as the engine layout's bytes 0 and 8 are shown together."""
     enums = {e["name"]: e for e in isa["enums"]}
-    funcs = {"Tensor": "VecFunc", "Reduce": "RedFunc", "Act": "ActFunc"}
+    funcs = {"Tensor": "VecFunc", "Reduce": "RedFunc", "Scan": "RedFunc", "Shuffle": "ShuffleFunc", "Act": "ActFunc"}
     table = {0: "-"}
     for op in enums["Op"]["items"]:
         if op["name"] in funcs:

@@ -16,7 +16,7 @@
 #include "sim/device/functional_device.hpp"
 #include "sim/model/formats.hpp"
 #include "sim/program/mlp.hpp"
-#include "sim/train/mlp.hpp"
+#include "sim/host_train/mlp.hpp"
 #include "sim/verilated/verilated_device.hpp"
 
 namespace dither {
@@ -251,7 +251,7 @@ int Run(const Options& options) {
 int main(int argc, char** argv) {
   dither::Options o;
   CLI::App app{"Classify pictures with a trained network on the Dither core."};
-  app.add_option("--model", o.model, "network (.dmlp), from build/host/train")->required();
+  app.add_option("--model", o.model, "network (.dmlp), from build/host/host_train")->required();
   app.add_option("--data", o.data, "picture folder; default build/data/<the network's data set>");
   app.add_option("--backend", o.backend, "rtl (with lockstep) or functional")->check(CLI::IsMember({"rtl", "functional"}))
       ->capture_default_str();

@@ -2,7 +2,6 @@
 #include "sim/data/dataset.hpp"
 
 #include <fmt/format.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <array>
@@ -14,6 +13,7 @@
 #include <optional>
 #include <string_view>
 
+#include "sim/data/crc32.hpp"
 #include "sim/data/random.hpp"
 
 namespace dither {
@@ -165,9 +165,7 @@ void RequireSize(std::size_t pixels, int width, int height) {
 }  // namespace
 
 std::uint32_t DatasetChecksum(const Dataset& data) {
-  uLong crc = crc32_z(0, data.images.data(), data.images.size());
-  crc = crc32_z(crc, data.labels.data(), data.labels.size());
-  return static_cast<std::uint32_t>(crc);
+  return Crc32Of(data.labels, Crc32Of(data.images));
 }
 
 Dataset LoadDataset(const std::filesystem::path& folder) {

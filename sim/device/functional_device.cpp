@@ -41,6 +41,7 @@ std::unique_ptr<Device> MakeFunctionalDevice(const DeviceOptions& options) {
 }
 
 void FunctionalDevice::DramWrite(std::uint64_t address, std::span<const std::byte> data) {
+  CheckAgain();
   if (!data.empty()) std::memcpy(model_.dram().At(address), data.data(), data.size());
 }
 
@@ -192,6 +193,7 @@ bool FunctionalDevice::QueueWrite(std::uint32_t queue, std::uint32_t offset, std
 }
 
 bool FunctionalDevice::CsrWrite(std::uint32_t address, std::uint32_t value) {
+  CheckAgain();
   if (address % 4 != 0) return false;
   std::uint32_t index = 0;
   CheckLimits& limits = model_.limits();
@@ -269,8 +271,10 @@ FunctionalDevice::Step FunctionalDevice::StepQueue(Queue queue) {
   if (wait_en &&
       static_cast<std::int16_t>(semaphores_[low >> 8 & 63] - wait_val) < 0) {
     // The static checks come before the wait.
+    if (q.checked) return Step::kWaits;
     const CheckResult check = CheckInstruction(queue, encoded, limits);
-    if (check.err == isa::Err::kNone) return Step::kWaits;
+    q.checked = check.err == isa::Err::kNone;
+    if (q.checked) return Step::kWaits;
     Stop(queue, check);
     return Step::kMoved;
   }
@@ -291,6 +295,7 @@ FunctionalDevice::Step FunctionalDevice::StepQueue(Queue queue) {
   q.work += static_cast<std::uint32_t>(FunctionalModel::Work(queue, encoded));
   ++q.retired;
   const std::uint32_t index = q.head++;
+  q.checked = false;
   if (hook_) hook_(queue, index, encoded);
   return Step::kMoved;
 }

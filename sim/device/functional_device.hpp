@@ -48,6 +48,7 @@ class FunctionalDevice : public Device {
     std::int64_t err_addr = 0;
     bool stopped = false;
     std::uint32_t work = 0, retired = 0;
+    bool checked = false;  // the instruction at head, which waits, has passed its static checks
     isa::QueueState state() const {
       return stopped        ? isa::QueueState::kError
              : head == tail ? isa::QueueState::kIdle
@@ -56,6 +57,10 @@ class FunctionalDevice : public Device {
   };
   enum class Step { kNothing, kWaits, kMoved };
   Step StepQueue(isa::Queue queue);
+  // Something that the checks look at has changed: instructions or limits.
+  void CheckAgain() {
+    for (QueueRegs& q : queues_) q.checked = false;
+  }
   void Stop(isa::Queue queue, const CheckResult& why);
   bool Refuse(std::uint32_t queue);
   bool QueueWrite(std::uint32_t queue, std::uint32_t offset, std::uint32_t value);

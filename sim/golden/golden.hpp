@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <vector>
 
 namespace dither::golden {
@@ -29,12 +30,21 @@ Matrix Dense(const Matrix& w, const Matrix& x, const std::vector<double>& bias,
 double Relu(double x);
 Matrix Relu(const Matrix& x);
 
-enum class Binary { kAdd, kSub, kMul, kMax, kMin };
+// In the order of VecFunc, without copy. abs takes a alone; comparisons are 1 or 0; select is b where a
+// is not 0, else 0.
+enum class Binary { kAdd, kSub, kMul, kMax, kMin, kAbs, kAbsMax, kEq, kNe, kLt, kLe, kGt, kGe, kSelect };
 double Apply(Binary op, double a, double b);
+
+// The scalar engine's function of a name ("gelu", "silu_grad", ...) by the host's math library;
+// NaN outside its domain. Throws std::invalid_argument for another name.
+double Function(const std::string& name, double x);
 
 double Sum(const std::vector<double>& values, double* magnitude = nullptr);
 double Max(const std::vector<double>& values);
 double Min(const std::vector<double>& values);
+std::size_t ArgMax(const std::vector<double>& values);  // the first of several
+double Mean(const std::vector<double>& values);
+double Variance(const std::vector<double>& values);  // of the population, in two passes
 
 // Index of the largest value of a column; the first of several.
 std::size_t ArgMaxOfColumn(const Matrix& x, std::size_t column);

@@ -24,6 +24,9 @@ inline constexpr std::uint32_t kSbufWordBytes = 8;  // data bytes of an SBUF wor
 inline constexpr std::uint32_t kPartitionPitchLog2 = 20;  // log2 of the distance between partitions in the DMA's address space
 inline constexpr std::uint32_t kMaxRows = 128;  // largest number of partitions
 inline constexpr std::uint32_t kAddrBits = 48;  // bits of a DMA address
+inline constexpr std::uint32_t kFuncSegments = 1024;  // segments of the scalar engine's function memory
+inline constexpr std::uint32_t kFuncEntries = 1024;  // entries of its directory
+inline constexpr std::uint32_t kFuncCodes = 32;  // codes of act's functions
 inline constexpr std::uint32_t kIdValue = 0x44544852;
 inline constexpr std::uint32_t kVersionValue = 0x00010000;
 
@@ -165,9 +168,13 @@ enum class Op : std::uint8_t {
   kNop = 1,  // wait, signal and nothing else; retires after all earlier instructions of its queue
   kMatmul = 16,  // load a stationary tile (unless reuse), stream src0 through it, write or accumulate in PSUM
   kTranspose = 17,  // one byte (piece_1) of every element of a tile src1, transposed into PSUM
-  kTensor = 32,  // dst = func(src0, src1), elementwise; src1 a tensor or imm0
+  kTensor = 32,  // dst = func(src0, src1), or in two steps func_1(func(src0, s), src1), elementwise
   kReduce = 33,  // reduce src0 along its rdims+1 innermost dimensions
+  kScan = 34,  // the reductions so far: one result for every element, starting anew every rdims+1 innermost dimensions
+  kStats = 35,  // mean and variance of src0 over its rdims+1 innermost dimensions in one pass; imm0 is 1/n
+  kShuffle = 36,  // move elements between partitions, every bit as it was
   kAct = 48,  // dst = func(src0 * imm0 + bias), the bias being src1 or imm1
+  kLoad = 49,  // load the set of function tables that lies in partition part_0 of SBUF, in place of the one before; refused whole if damaged
   kCopy = 64,  // move a strided tensor between any two of DRAM and SBUF
 };
 // Empty for a code that is not defined.
@@ -178,18 +185,26 @@ constexpr std::string_view Name(Op v) {
     case Op::kTranspose: return "transpose";
     case Op::kTensor: return "tensor";
     case Op::kReduce: return "reduce";
+    case Op::kScan: return "scan";
+    case Op::kStats: return "stats";
+    case Op::kShuffle: return "shuffle";
     case Op::kAct: return "act";
+    case Op::kLoad: return "load";
     case Op::kCopy: return "copy";
   }
   return {};
 }
-inline constexpr std::array<Op, 7> kAllOp = {
+inline constexpr std::array<Op, 11> kAllOp = {
     Op::kNop,
     Op::kMatmul,
     Op::kTranspose,
     Op::kTensor,
     Op::kReduce,
+    Op::kScan,
+    Op::kStats,
+    Op::kShuffle,
     Op::kAct,
+    Op::kLoad,
     Op::kCopy,
 };
 
@@ -211,14 +226,29 @@ inline constexpr std::array<TransposeFunc, 2> kAllTransposeFunc = {
     TransposeFunc::kByte,
 };
 
-// func of `tensor` (vector engine).
+// func and func_1 of `tensor` (vector engine) on operands a, b: a = src0 in the first step and the first step's result in the second; b is the other one. rev and rev_1 swap a and b. And .. Asr work on int32 words, the others on fp32.
 enum class VecFunc : std::uint8_t {
-  kCopy = 0,  // src0; src1 is not read
-  kAdd = 1,  // src0 + src1
-  kSub = 2,  // src0 - src1
-  kMul = 3,  // src0 * src1
+  kCopy = 0,  // a; b is not read. As func_1: no second step
+  kAdd = 1,  // a + b
+  kSub = 2,  // a - b
+  kMul = 3,  // a * b
   kMax = 4,  // IEEE 754-2019 maximum
   kMin = 5,  // IEEE 754-2019 minimum
+  kAbs = 6,  // magnitude of a; b is not read
+  kAbsMax = 7,  // maximum of the magnitudes
+  kEq = 8,  // 1.0 if a = b, else +0 (-0 = +0; with NaN +0)
+  kNe = 9,  // 1.0 if not a = b, else +0 (with NaN 1.0)
+  kLt = 10,  // 1.0 if a < b, else +0 (with NaN +0)
+  kLe = 11,  // 1.0 if a <= b, else +0 (with NaN +0)
+  kGt = 12,  // 1.0 if a > b, else +0 (with NaN +0)
+  kGe = 13,  // 1.0 if a >= b, else +0 (with NaN +0)
+  kSelect = 14,  // b if a is not zero (NaN is not), else +0 whatever b is
+  kAnd = 15,  // bitwise and
+  kOr = 16,  // bitwise or
+  kXor = 17,  // bitwise exclusive or
+  kShl = 18,  // a << (b mod 32)
+  kShr = 19,  // a >> (b mod 32), zeros come in
+  kAsr = 20,  // a >> (b mod 32), the sign comes in
 };
 // Empty for a code that is not defined.
 constexpr std::string_view Name(VecFunc v) {
@@ -229,23 +259,75 @@ constexpr std::string_view Name(VecFunc v) {
     case VecFunc::kMul: return "mul";
     case VecFunc::kMax: return "max";
     case VecFunc::kMin: return "min";
+    case VecFunc::kAbs: return "abs";
+    case VecFunc::kAbsMax: return "absmax";
+    case VecFunc::kEq: return "eq";
+    case VecFunc::kNe: return "ne";
+    case VecFunc::kLt: return "lt";
+    case VecFunc::kLe: return "le";
+    case VecFunc::kGt: return "gt";
+    case VecFunc::kGe: return "ge";
+    case VecFunc::kSelect: return "select";
+    case VecFunc::kAnd: return "and";
+    case VecFunc::kOr: return "or";
+    case VecFunc::kXor: return "xor";
+    case VecFunc::kShl: return "shl";
+    case VecFunc::kShr: return "shr";
+    case VecFunc::kAsr: return "asr";
   }
   return {};
 }
-inline constexpr std::array<VecFunc, 6> kAllVecFunc = {
+inline constexpr std::array<VecFunc, 21> kAllVecFunc = {
     VecFunc::kCopy,
     VecFunc::kAdd,
     VecFunc::kSub,
     VecFunc::kMul,
     VecFunc::kMax,
     VecFunc::kMin,
+    VecFunc::kAbs,
+    VecFunc::kAbsMax,
+    VecFunc::kEq,
+    VecFunc::kNe,
+    VecFunc::kLt,
+    VecFunc::kLe,
+    VecFunc::kGt,
+    VecFunc::kGe,
+    VecFunc::kSelect,
+    VecFunc::kAnd,
+    VecFunc::kOr,
+    VecFunc::kXor,
+    VecFunc::kShl,
+    VecFunc::kShr,
+    VecFunc::kAsr,
 };
 
-// func of `reduce` (vector engine).
+// Where `tensor` has its source 0 from (gen_0).
+enum class Source : std::uint8_t {
+  kMemory = 0,  // a tensor in SBUF or PSUM
+  kIota = 1,  // counted: off_0 + sum of i_k * str_0[k] over k = 0..2 + str_0[3] * partition, modulo 2^24, signed, an int32
+  kRandom = 2,  // a new word of the lane's generator for every element, an int32 of 0..2^24-1
+};
+// Empty for a code that is not defined.
+constexpr std::string_view Name(Source v) {
+  switch (v) {
+    case Source::kMemory: return "memory";
+    case Source::kIota: return "iota";
+    case Source::kRandom: return "random";
+  }
+  return {};
+}
+inline constexpr std::array<Source, 3> kAllSource = {
+    Source::kMemory,
+    Source::kIota,
+    Source::kRandom,
+};
+
+// func of `reduce` and (but for argmax) `scan` (vector engine).
 enum class RedFunc : std::uint8_t {
   kSum = 0,  // sum, one rounding at the end (docs/numerics.md)
   kMax = 1,  // maximum
   kMin = 2,  // minimum
+  kArgMax = 3,  // int32 index, in the group, of the first element that equals the maximum; of the first NaN if there is one
 };
 // Empty for a code that is not defined.
 constexpr std::string_view Name(RedFunc v) {
@@ -253,31 +335,129 @@ constexpr std::string_view Name(RedFunc v) {
     case RedFunc::kSum: return "sum";
     case RedFunc::kMax: return "max";
     case RedFunc::kMin: return "min";
+    case RedFunc::kArgMax: return "argmax";
   }
   return {};
 }
-inline constexpr std::array<RedFunc, 3> kAllRedFunc = {
+inline constexpr std::array<RedFunc, 4> kAllRedFunc = {
     RedFunc::kSum,
     RedFunc::kMax,
     RedFunc::kMin,
+    RedFunc::kArgMax,
 };
 
-// func of `act` (scalar engine).
+// func of `shuffle` (vector engine).
+enum class ShuffleFunc : std::uint8_t {
+  kBroadcast = 0,  // every partition of dst gets src0's one partition part_0
+  kIndex = 1,  // partition p of dst gets partition (int32 word of partition p at SBUF offset imm0) modulo Rows
+  kTranspose = 2,  // dst[m][k] = src0[k][m] of blocks of parts x parts elements
+};
+// Empty for a code that is not defined.
+constexpr std::string_view Name(ShuffleFunc v) {
+  switch (v) {
+    case ShuffleFunc::kBroadcast: return "broadcast";
+    case ShuffleFunc::kIndex: return "index";
+    case ShuffleFunc::kTranspose: return "transpose";
+  }
+  return {};
+}
+inline constexpr std::array<ShuffleFunc, 3> kAllShuffleFunc = {
+    ShuffleFunc::kBroadcast,
+    ShuffleFunc::kIndex,
+    ShuffleFunc::kTranspose,
+};
+
+// func of `act` (scalar engine). Codes from leaky_relu on need their table loaded.
 enum class ActFunc : std::uint8_t {
   kIdentity = 0,  // x
   kRelu = 1,  // maximum(x, +0)
+  kLeakyRelu = 2,  // x, or x/100 below 0 (the slope is data of the table)
+  kGelu = 3,  // x (1 + erf(x / sqrt 2)) / 2
+  kGeluTanh = 4,  // x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2
+  kSilu = 5,  // x / (1 + exp(-x))
+  kSigmoid = 6,  // 1 / (1 + exp(-x))
+  kTanh = 7,  // hyperbolic tangent
+  kExp = 8,  // e^x
+  kLog = 9,  // natural logarithm; NaN below 0, -infinity at 0
+  kSqrt = 10,  // square root; NaN below 0
+  kRsqrt = 11,  // 1 / square root; NaN below 0, infinity of its sign at 0
+  kReciprocal = 12,  // 1 / x
+  kSoftplus = 13,  // log(1 + exp(x))
+  kErf = 14,  // error function
+  kSin = 15,  // sine, radians
+  kCos = 16,  // cosine, radians
+  kLeakyReluGrad = 17,  // derivative of leaky_relu (1 at 0)
+  kGeluGrad = 18,  // derivative of gelu
+  kGeluTanhGrad = 19,  // derivative of gelu_tanh
+  kSiluGrad = 20,  // derivative of silu
+  kSigmoidGrad = 21,  // derivative of sigmoid
+  kTanhGrad = 22,  // derivative of tanh
+  kUser0 = 23,  // a user's function
+  kUser1 = 24,  // a user's function
+  kUser2 = 25,  // a user's function
+  kUser3 = 26,  // a user's function
 };
 // Empty for a code that is not defined.
 constexpr std::string_view Name(ActFunc v) {
   switch (v) {
     case ActFunc::kIdentity: return "identity";
     case ActFunc::kRelu: return "relu";
+    case ActFunc::kLeakyRelu: return "leaky_relu";
+    case ActFunc::kGelu: return "gelu";
+    case ActFunc::kGeluTanh: return "gelu_tanh";
+    case ActFunc::kSilu: return "silu";
+    case ActFunc::kSigmoid: return "sigmoid";
+    case ActFunc::kTanh: return "tanh";
+    case ActFunc::kExp: return "exp";
+    case ActFunc::kLog: return "log";
+    case ActFunc::kSqrt: return "sqrt";
+    case ActFunc::kRsqrt: return "rsqrt";
+    case ActFunc::kReciprocal: return "reciprocal";
+    case ActFunc::kSoftplus: return "softplus";
+    case ActFunc::kErf: return "erf";
+    case ActFunc::kSin: return "sin";
+    case ActFunc::kCos: return "cos";
+    case ActFunc::kLeakyReluGrad: return "leaky_relu_grad";
+    case ActFunc::kGeluGrad: return "gelu_grad";
+    case ActFunc::kGeluTanhGrad: return "gelu_tanh_grad";
+    case ActFunc::kSiluGrad: return "silu_grad";
+    case ActFunc::kSigmoidGrad: return "sigmoid_grad";
+    case ActFunc::kTanhGrad: return "tanh_grad";
+    case ActFunc::kUser0: return "user0";
+    case ActFunc::kUser1: return "user1";
+    case ActFunc::kUser2: return "user2";
+    case ActFunc::kUser3: return "user3";
   }
   return {};
 }
-inline constexpr std::array<ActFunc, 2> kAllActFunc = {
+inline constexpr std::array<ActFunc, 27> kAllActFunc = {
     ActFunc::kIdentity,
     ActFunc::kRelu,
+    ActFunc::kLeakyRelu,
+    ActFunc::kGelu,
+    ActFunc::kGeluTanh,
+    ActFunc::kSilu,
+    ActFunc::kSigmoid,
+    ActFunc::kTanh,
+    ActFunc::kExp,
+    ActFunc::kLog,
+    ActFunc::kSqrt,
+    ActFunc::kRsqrt,
+    ActFunc::kReciprocal,
+    ActFunc::kSoftplus,
+    ActFunc::kErf,
+    ActFunc::kSin,
+    ActFunc::kCos,
+    ActFunc::kLeakyReluGrad,
+    ActFunc::kGeluGrad,
+    ActFunc::kGeluTanhGrad,
+    ActFunc::kSiluGrad,
+    ActFunc::kSigmoidGrad,
+    ActFunc::kTanhGrad,
+    ActFunc::kUser0,
+    ActFunc::kUser1,
+    ActFunc::kUser2,
+    ActFunc::kUser3,
 };
 
 // State field of a queue's STATUS register.
@@ -321,6 +501,8 @@ enum class Err : std::uint8_t {
   kAxiFetch = 15,  // ERR_ADDR is the burst's address
   kWatchdog = 16,  // semaphore not reached, or memory silent, for WATCHDOG cycles
   kPsumUnwritten = 17,  // checked last, when the wait has been met; ERR_ADDR is the first byte of the lowest such bank, in the partition
+  kBadTable = 18,  // load: header, length or CRC-32 of the set is wrong; ERR_ADDR is its first byte in the partition; the set before stays
+  kFuncNotLoaded = 19,  // act: checked last, when the wait has been met; ERR_ADDR is the function's code
 };
 // Empty for a code that is not defined.
 constexpr std::string_view Name(Err v) {
@@ -343,10 +525,12 @@ constexpr std::string_view Name(Err v) {
     case Err::kAxiFetch: return "AXI error while fetching instructions";
     case Err::kWatchdog: return "watchdog: the wait was not met in time";
     case Err::kPsumUnwritten: return "accumulate onto a PSUM bank that was never written";
+    case Err::kBadTable: return "damaged function table";
+    case Err::kFuncNotLoaded: return "function whose table is not loaded";
   }
   return {};
 }
-inline constexpr std::array<Err, 18> kAllErr = {
+inline constexpr std::array<Err, 20> kAllErr = {
     Err::kNone,
     Err::kIllegalOpcode,
     Err::kReservedField,
@@ -365,6 +549,29 @@ inline constexpr std::array<Err, 18> kAllErr = {
     Err::kAxiFetch,
     Err::kWatchdog,
     Err::kPsumUnwritten,
+    Err::kBadTable,
+    Err::kFuncNotLoaded,
+};
+
+// sum of `act`: what is written.
+enum class ActSum : std::uint8_t {
+  kNone = 0,  // every element
+  kTotal = 1,  // the sum of the rdims+1 innermost dimensions, as `reduce` does it
+  kRunning = 2,  // for every element the sum so far in its group of rdims+1 innermost dimensions
+};
+// Empty for a code that is not defined.
+constexpr std::string_view Name(ActSum v) {
+  switch (v) {
+    case ActSum::kNone: return "none";
+    case ActSum::kTotal: return "total";
+    case ActSum::kRunning: return "running";
+  }
+  return {};
+}
+inline constexpr std::array<ActSum, 3> kAllActSum = {
+    ActSum::kNone,
+    ActSum::kTotal,
+    ActSum::kRunning,
 };
 
 // True if the engine behind the queue has the opcode.
@@ -375,7 +582,11 @@ constexpr bool OpAllowed(Queue queue, Op op) {
     case Op::kTranspose: return queue == Queue::kTensor;
     case Op::kTensor: return queue == Queue::kVector;
     case Op::kReduce: return queue == Queue::kVector;
+    case Op::kScan: return queue == Queue::kVector;
+    case Op::kStats: return queue == Queue::kVector;
+    case Op::kShuffle: return queue == Queue::kVector;
     case Op::kAct: return queue == Queue::kScalar;
+    case Op::kLoad: return queue == Queue::kScalar;
     case Op::kCopy: return queue == Queue::kDma0 || queue == Queue::kDma1;
   }
   return false;
@@ -423,14 +634,14 @@ struct EngineInstr {
   std::uint8_t dtype_1{};  // Dtype of source 1
   std::uint8_t round{};  // Round of the write
   std::uint8_t sat{};  // 1: overflow saturates; 0: IEEE overflow
-  std::uint8_t func{};  // TransposeFunc, VecFunc, RedFunc or ActFunc
+  std::uint8_t func{};  // TransposeFunc, VecFunc, RedFunc, ShuffleFunc or ActFunc
   std::uint8_t acc{};  // matmul, transpose: 1 adds to PSUM, 0 overwrites
   std::uint8_t reuse{};  // matmul: keep the stationary tile of the instruction before
   std::uint8_t space_d{};  // Space of the destination
   std::uint8_t space_0{};  // Space of source 0
   std::uint8_t space_1{};  // Space of source 1
-  std::uint8_t src1_imm{};  // source 1 is an immediate: imm0 for tensor, imm1 for act
-  std::uint8_t rdims{};  // reduce: innermost dimensions to reduce, minus one
+  std::uint8_t src1_imm{};  // source 1 is an immediate: imm0 for tensor (imm1 in two steps), imm1 for act
+  std::uint8_t rdims{};  // reduce, scan, stats, act with sum: innermost dimensions of a group, minus one
   std::uint8_t parts{};  // partitions of the sources (matmul, transpose: rows K)
   std::uint8_t parts_d{};  // partitions of the destination (matmul, transpose: columns M; else = parts)
   std::uint8_t part_d{};  // first partition of the destination
@@ -442,13 +653,19 @@ struct EngineInstr {
   std::uint8_t pair{};  // matmul: 8-bit sources hold two values of K a partition, side by side: an element is two bytes
   std::uint8_t count_nf{};  // matmul: count the fp32 words written that are infinite or NaN in NONFINITE_COUNT
   std::uint32_t off_d{};  // byte offset of the destination in its partitions
+  std::uint8_t func_1{};  // tensor: VecFunc of the second step; 0: one step
   std::uint32_t off_0{};  // byte offset of source 0
+  std::uint8_t rev{};  // tensor: swap a and b of func
+  std::uint8_t rev_1{};  // tensor: swap a and b of func_1
+  std::uint8_t scalar_ptr{};  // tensor: in place of imm0 the 32-bit word of each partition at SBUF offset imm0
+  std::uint8_t gen_0{};  // tensor: Source of source 0
   std::uint32_t off_1{};  // byte offset of source 1 (matmul, transpose: the stationary tile)
+  std::uint8_t sum{};  // act: ActSum
   std::array<std::uint16_t, 4> size{};  // sizes of the four dimensions, size[0] innermost, shared by all operands
   std::array<std::int16_t, 4> str_d{};  // destination strides in elements
   std::array<std::int16_t, 4> str_0{};  // source 0 strides in elements
   std::array<std::int16_t, 4> str_1{};  // source 1 strides in elements (matmul, transpose: str_1[0] from column to column, the rest 0)
-  std::uint32_t imm0{};  // fp32: source 1 of tensor, scale of act
+  std::uint32_t imm0{};  // fp32: scalar of tensor, 1/n of stats, scale of act; or the SBUF offset of a word of each partition
   bool operator==(const EngineInstr&) const = default;
 };
 constexpr Encoded Encode(const EngineInstr& i) {
@@ -485,8 +702,14 @@ constexpr Encoded Encode(const EngineInstr& i) {
   SetBits(e, 126, 1, static_cast<std::uint64_t>(i.pair));
   SetBits(e, 127, 1, static_cast<std::uint64_t>(i.count_nf));
   SetBits(e, 128, 24, static_cast<std::uint64_t>(i.off_d));
+  SetBits(e, 152, 8, static_cast<std::uint64_t>(i.func_1));
   SetBits(e, 160, 24, static_cast<std::uint64_t>(i.off_0));
+  SetBits(e, 184, 1, static_cast<std::uint64_t>(i.rev));
+  SetBits(e, 185, 1, static_cast<std::uint64_t>(i.rev_1));
+  SetBits(e, 186, 1, static_cast<std::uint64_t>(i.scalar_ptr));
+  SetBits(e, 187, 2, static_cast<std::uint64_t>(i.gen_0));
   SetBits(e, 192, 24, static_cast<std::uint64_t>(i.off_1));
+  SetBits(e, 216, 2, static_cast<std::uint64_t>(i.sum));
   SetBits(e, 224, 16, static_cast<std::uint64_t>(i.size[0]));
   SetBits(e, 240, 16, static_cast<std::uint64_t>(i.size[1]));
   SetBits(e, 256, 16, static_cast<std::uint64_t>(i.size[2]));
@@ -540,8 +763,14 @@ constexpr EngineInstr DecodeEngineInstr(const Encoded& e) {
   i.pair = static_cast<std::uint8_t>(GetBits(e, 126, 1));
   i.count_nf = static_cast<std::uint8_t>(GetBits(e, 127, 1));
   i.off_d = static_cast<std::uint32_t>(GetBits(e, 128, 24));
+  i.func_1 = static_cast<std::uint8_t>(GetBits(e, 152, 8));
   i.off_0 = static_cast<std::uint32_t>(GetBits(e, 160, 24));
+  i.rev = static_cast<std::uint8_t>(GetBits(e, 184, 1));
+  i.rev_1 = static_cast<std::uint8_t>(GetBits(e, 185, 1));
+  i.scalar_ptr = static_cast<std::uint8_t>(GetBits(e, 186, 1));
+  i.gen_0 = static_cast<std::uint8_t>(GetBits(e, 187, 2));
   i.off_1 = static_cast<std::uint32_t>(GetBits(e, 192, 24));
+  i.sum = static_cast<std::uint8_t>(GetBits(e, 216, 2));
   i.size[0] = static_cast<std::uint16_t>(GetBits(e, 224, 16));
   i.size[1] = static_cast<std::uint16_t>(GetBits(e, 240, 16));
   i.size[2] = static_cast<std::uint16_t>(GetBits(e, 256, 16));
@@ -563,7 +792,7 @@ constexpr EngineInstr DecodeEngineInstr(const Encoded& e) {
 }
 // True if a reserved bit of the engine layout is set.
 constexpr bool EngineInstrReservedSet(const Encoded& e) {
-  return GetBits(e, 23, 1) || GetBits(e, 63, 1) || GetBits(e, 152, 8) || GetBits(e, 184, 8) || GetBits(e, 216, 8);
+  return GetBits(e, 23, 1) || GetBits(e, 63, 1) || GetBits(e, 189, 3) || GetBits(e, 218, 6);
 }
 
 // The dma layout, decoded. Encode() and DecodeDmaInstr() are exact inverses when reserved bits are 0.
@@ -646,7 +875,7 @@ constexpr bool DmaInstrReservedSet(const Encoded& e) {
   return GetBits(e, 23, 1) || GetBits(e, 56, 8) || GetBits(e, 176, 16) || GetBits(e, 240, 16);
 }
 
-// bias of act when src1_imm is set (lies over str_1[0..1])
+// bias of act, and source 1 of a tensor in two steps, when src1_imm is set (lies over str_1[0..1])
 constexpr std::uint32_t Imm1(const EngineInstr& i) {
   return static_cast<std::uint16_t>(i.str_1[0]) |
          (static_cast<std::uint32_t>(static_cast<std::uint16_t>(i.str_1[1])) << 16);
@@ -681,7 +910,7 @@ inline constexpr std::uint32_t kCsrQueueSize = 0x08;  // offset, rw: entries of 
 inline constexpr std::uint32_t kCsrQueueTail = 0x0c;  // offset, rw: doorbell: the count of instructions issued so far (modulo 2^32); starts the queue. Entry i lies at BASE + 64 * (i mod SIZE)
 inline constexpr std::uint32_t kCsrQueueHead = 0x10;  // offset, ro: count of instructions retired
 inline constexpr std::uint32_t kCsrQueueCtrl = 0x14;  // offset, wo: bit 0: reset the queue (HEAD = TAIL = 0, error cleared), once its engine is quiet; bit 1: resume a stopped queue behind the faulty instruction
-inline constexpr std::uint32_t kCsrQueueStatus = 0x18;  // offset, ro: QueueState in 1:0, Err in 15:8, operand of the error in 17:16 (0 destination, 1 source 0, 2 source 1)
+inline constexpr std::uint32_t kCsrQueueStatus = 0x18;  // offset, ro: QueueState in 1:0, Err in 15:8, operand of the error in 17:16 (0 destination, 1 source 0, 2 source 1, 3 the word of each partition at offset imm0)
 inline constexpr std::uint32_t kCsrQueueErrIndex = 0x1c;  // offset, ro: index (HEAD count) of the faulty instruction
 inline constexpr std::uint32_t kCsrQueueErrAddrLo = 0x20;  // offset, ro: address of the error, low word
 inline constexpr std::uint32_t kCsrQueueErrAddrHi = 0x24;  // offset, ro: address of the error, high word, sign-extended from bit 47

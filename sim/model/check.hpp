@@ -16,7 +16,7 @@ namespace dither {
 
 struct CheckResult {
   isa::Err err = isa::Err::kNone;
-  std::uint8_t operand = 0;  // 0 destination, 1 source 0, 2 source 1
+  std::uint8_t operand = 0;  // 0 destination, 1 source 0, 2 source 1, 3 the partitions' scalars
   std::int64_t addr = 0;     // bits 47:0 sign-extended
   bool operator==(const CheckResult&) const = default;
 };
@@ -42,9 +42,25 @@ constexpr PartitionStride SplitStride(std::int32_t stride) {
   return {static_cast<std::int32_t>((stride - bytes) / kPitch), static_cast<std::int32_t>(bytes)};
 }
 
+// Functions of one operand: their second one is not read.
+constexpr bool OneOperand(std::uint8_t func) {
+  return func == static_cast<std::uint8_t>(isa::VecFunc::kCopy) ||
+         func == static_cast<std::uint8_t>(isa::VecFunc::kAbs);
+}
+// Functions of 32-bit words as they are, where the others are of fp32.
+constexpr bool OnWords(std::uint8_t func) {
+  return func >= static_cast<std::uint8_t>(isa::VecFunc::kAnd) &&
+         func <= static_cast<std::uint8_t>(isa::VecFunc::kAsr);
+}
+
 // True if source 0 of an engine instruction is a tensor in memory.
 constexpr bool ReadsSource0(const isa::EngineInstr& i) {
+  if (static_cast<isa::Op>(i.opcode) == isa::Op::kTensor) return i.gen_0 == 0;
   return static_cast<isa::Op>(i.opcode) != isa::Op::kTranspose;
+}
+// True if an engine instruction has a destination in memory.
+constexpr bool Writes(const isa::EngineInstr& i) {
+  return static_cast<isa::Op>(i.opcode) != isa::Op::kLoad;
 }
 // True if source 1 of an engine instruction is a tensor in memory.
 constexpr bool ReadsSource1(const isa::EngineInstr& i) {
@@ -52,10 +68,17 @@ constexpr bool ReadsSource1(const isa::EngineInstr& i) {
     case isa::Op::kMatmul:
     case isa::Op::kTranspose: return true;
     case isa::Op::kTensor:
-      return i.func != static_cast<std::uint8_t>(isa::VecFunc::kCopy) && i.src1_imm == 0;
+      return !OneOperand(i.func_1 != 0 ? i.func_1 : i.func) && i.src1_imm == 0;
     case isa::Op::kAct: return i.src1_imm == 0;
     default: return false;
   }
+}
+
+// True if a vector instruction reads a word of each partition at SBUF offset imm0.
+constexpr bool ReadsScalars(const isa::EngineInstr& i) {
+  const auto op = static_cast<isa::Op>(i.opcode);
+  return (op == isa::Op::kTensor && i.scalar_ptr != 0) ||
+         (op == isa::Op::kShuffle && i.func == static_cast<std::uint8_t>(isa::ShuffleFunc::kIndex));
 }
 
 // Pieces of 8 significand bits that a float goes to the array in; 0 for what the array can't
@@ -106,6 +129,20 @@ constexpr std::uint32_t Bytes(std::uint8_t dtype) {
   return isa::DtypeBytes(static_cast<isa::Dtype>(dtype));
 }
 
+// The functions and modes of a `tensor`.
+constexpr bool KnownTensor(const isa::EngineInstr& i) {
+  using isa::VecFunc;
+  const bool two = i.func_1 != 0;
+  return !isa::Name(static_cast<VecFunc>(i.func)).empty() &&
+         !isa::Name(static_cast<VecFunc>(i.func_1)).empty() &&
+         !isa::Name(static_cast<isa::Source>(i.gen_0)).empty() &&
+         !(two && OnWords(i.func) != OnWords(i.func_1)) &&
+         !(i.rev != 0 && OneOperand(i.func)) && !(i.rev_1 != 0 && OneOperand(i.func_1)) &&
+         !(i.scalar_ptr != 0 && !two && i.src1_imm == 0) &&
+         !(i.gen_0 == static_cast<std::uint8_t>(isa::Source::kRandom) &&
+           i.round == static_cast<std::uint8_t>(isa::Round::kSr));
+}
+
 constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
                                   const CheckLimits& limits) {
   using isa::Err;
@@ -117,8 +154,16 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
   const bool matmul = op == isa::Op::kMatmul;
   const bool transpose = op == isa::Op::kTranspose;
   const bool array = matmul || transpose;
+  const bool tensor = op == isa::Op::kTensor;
   const bool reduce = op == isa::Op::kReduce;
+  const bool stats = op == isa::Op::kStats;
+  const bool shuffle = op == isa::Op::kShuffle;
+  const bool broadcast =
+      shuffle && i.func == static_cast<std::uint8_t>(isa::ShuffleFunc::kBroadcast);
+  const bool transposed =
+      shuffle && i.func == static_cast<std::uint8_t>(isa::ShuffleFunc::kTranspose);
   const bool act = op == isa::Op::kAct;
+  const bool load = op == isa::Op::kLoad;
 
   if (i.round > static_cast<std::uint8_t>(isa::Round::kRtz)) return {Err::kBadFunc};
   if (i.pair != 0 && !(matmul && limits.pairs)) return {Err::kBadFunc};
@@ -127,9 +172,16 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
                          ? !isa::Name(static_cast<isa::TransposeFunc>(i.func)).empty() &&
                                i.tiles == 0
                      : reduce ? !isa::Name(static_cast<isa::RedFunc>(i.func)).empty()
-                     : act    ? !isa::Name(static_cast<isa::ActFunc>(i.func)).empty()
-                              : !isa::Name(static_cast<isa::VecFunc>(i.func)).empty();
+                     : op == isa::Op::kScan
+                         ? i.func <= static_cast<std::uint8_t>(isa::RedFunc::kMin)
+                     : stats   ? i.func == 0
+                     : shuffle ? !isa::Name(static_cast<isa::ShuffleFunc>(i.func)).empty()
+                     : act    ? !isa::Name(static_cast<isa::ActFunc>(i.func)).empty() &&
+                                 !isa::Name(static_cast<isa::ActSum>(i.sum)).empty()
+                     : load   ? i.func == 0
+                              : KnownTensor(i);
   if (!known) return {Err::kBadFunc};
+  if (!tensor && (i.func_1 | i.rev | i.rev_1 | i.scalar_ptr | i.gen_0) != 0) return {Err::kBadFunc};
 
   // The operands in the order in which errors are reported; sources only if they are read.
   struct Operand {
@@ -139,8 +191,9 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
     std::array<std::int16_t, 4> str;
   };
   const std::array<Operand, 3> operands = {{
-      {true, i.dtype_d, i.space_d, i.part_d, i.parts_d, i.off_d, i.str_d},
-      {ReadsSource0(i), i.dtype_0, i.space_0, i.part_0, i.parts, i.off_0, i.str_0},
+      {Writes(i), i.dtype_d, i.space_d, i.part_d, i.parts_d, i.off_d, i.str_d},
+      {ReadsSource0(i), i.dtype_0, i.space_0, i.part_0, broadcast ? std::uint8_t{1} : i.parts,
+       i.off_0, i.str_0},
       {ReadsSource1(i), i.dtype_1, i.space_1, i.part_1, i.parts, i.off_1, i.str_1},
   }};
   const bool read0 = operands[1].read, read1 = operands[2].read;
@@ -159,24 +212,38 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
       bad |= (n == 1 ? i.piece_0 : i.piece_1) >= pieces || (i.pair != 0 && Bytes(o.dtype) != 1);
     }
     if (transpose && n == 2) bad |= i.piece_1 >= Bytes(o.dtype);
+    const bool words = (tensor && (OnWords(i.func) || OnWords(i.func_1))) ||
+                       (reduce && n == 0 && i.func == static_cast<std::uint8_t>(isa::RedFunc::kArgMax));
+    bad |= words && dtype != isa::Dtype::kInt32;
+    bad |= shuffle && n == 0 && i.dtype_d != i.dtype_0;
+    if (load) bad |= dtype != isa::Dtype::kInt32;
     if (bad) return {Err::kBadDtype, n};
   }
   if (array && i.space_d == 0) return {Err::kBadSpace, 0};
-  if (matmul && i.space_0 != 0) return {Err::kBadSpace, 1};
+  if ((matmul || load) && i.space_0 != 0) return {Err::kBadSpace, 1};
   if ((array || (act && read1)) && i.space_1 != 0) return {Err::kBadSpace, 2};
 
   for (const std::uint16_t size : i.size) {
     if (size == 0) return {Err::kBadSize};
   }
-  if (i.parts == 0 || i.parts_d == 0) return {Err::kBadSize};
-  if (!array && i.parts_d != i.parts) return {Err::kBadSize};
+  if (i.parts == 0 || (i.parts_d == 0 && !load)) return {Err::kBadSize};
+  if (!array && !load && i.parts_d != i.parts) return {Err::kBadSize};
   if (transpose && i.size != std::array<std::uint16_t, 4>{i.parts, 1, 1, 1}) {
     return {Err::kBadSize};
   }
+  // Whole 8-byte words, one behind the other.
+  if (load && (i.size[0] % 2 != 0 || i.size[1] != 1 || i.size[2] != 1 || i.size[3] != 1)) {
+    return {Err::kBadSize};
+  }
 
+  if (transposed && i.size[0] != i.parts) return {Err::kBadSize};
+
+  const bool sums = reduce || (act && i.sum == static_cast<std::uint8_t>(isa::ActSum::kTotal));
+  if (load && i.str_0[0] != 1) return {Err::kBadStride, 1};
   for (int k = 0; k < 4; ++k) {
     if (array && k >= 1 && i.str_1[k] != 0) return {Err::kBadStride, 2};
-    if (reduce && k <= i.rdims && i.str_d[k] != 0) return {Err::kBadStride, 0};
+    // Dimension 0 of stats leads from the mean to the variance.
+    if ((sums || (stats && k != 0)) && k <= i.rdims && i.str_d[k] != 0) return {Err::kBadStride, 0};
   }
   const std::uint32_t room = limits.rows >> (matmul ? i.tiles : 0);
   for (std::uint8_t n = 0; n < 3; ++n) {
@@ -184,13 +251,18 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
       return {Err::kBadPartition, n};
     }
   }
-  if (!array && i.part_d != i.part_0) return {Err::kBadPartition, 0};
+  if (!array && !load && !broadcast && !transposed && read0 && i.part_d != i.part_0) {
+    return {Err::kBadPartition, 0};
+  }
+  if (tensor && !read0 && read1 && i.part_d != i.part_1) return {Err::kBadPartition, 2};
   if (read0 && read1 && i.part_0 != i.part_1) return {Err::kBadPartition, 2};
 
   for (std::uint8_t n = 0; n < 3; ++n) {
     const Operand& o = operands[n];
-    if (o.read && o.off % ElementBytes(i, n) != 0) return {Err::kMisaligned, n};
+    const std::uint32_t unit = load ? isa::kSbufWordBytes : ElementBytes(i, n);
+    if (o.read && o.off % unit != 0) return {Err::kMisaligned, n};
   }
+  if (ReadsScalars(i) && i.imm0 % 4 != 0) return {Err::kMisaligned, 3};
   for (std::uint8_t n = 0; n < 3; ++n) {
     const Operand& o = operands[n];
     if (!o.read) continue;
@@ -199,11 +271,16 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
     if (array && n == 2) {
       box.Add(i.parts_d, std::int64_t{bytes} * o.str[0]);
     } else {
-      for (int k = 0; k < 4; ++k) box.Add(i.size[k], std::int64_t{bytes} * o.str[k]);
+      for (int k = 0; k < 4; ++k) {
+        box.Add(stats && n == 0 && k == 0 ? 2 : i.size[k], std::int64_t{bytes} * o.str[k]);
+      }
     }
     const CheckResult r = CheckRange(box, bytes, o.space != 0 ? Err::kPsumRange : Err::kSbufRange,
                                      n, 0, o.space != 0 ? isa::kPsumBytes : limits.sbuf_bytes);
     if (r.err != Err::kNone) return r;
+  }
+  if (ReadsScalars(i)) {
+    return CheckRange({i.imm0, i.imm0}, 4, Err::kSbufRange, 3, 0, limits.sbuf_bytes);
   }
   return {};
 }

@@ -125,6 +125,10 @@ constexpr std::uint32_t Fp32Min(std::uint32_t a, std::uint32_t b) {
   if (Fp32IsNan(a) || Fp32IsNan(b)) return kFp32Nan;
   return Fp32TotalKey(a) < Fp32TotalKey(b) ? a : b;
 }
+// The larger magnitude: NaN if either is NaN.
+constexpr std::uint32_t Fp32AbsMax(std::uint32_t a, std::uint32_t b) {
+  return Fp32Max(Fp32Abs(a), Fp32Abs(b));
+}
 // maximum(a, +0): NaN stays NaN, -0 becomes +0.
 constexpr std::uint32_t Fp32Relu(std::uint32_t a) { return Fp32Max(a, 0); }
 
@@ -186,6 +190,56 @@ class SumAccumulator {
   bool nan_ = false;
   bool positive_infinity_ = false;
   bool negative_infinity_ = false;
+};
+
+// Index of the first element whose pattern is that of the maximum; of the first NaN if there is one.
+class ArgMaxAccumulator {
+ public:
+  constexpr void Add(std::uint32_t x) {
+    const bool better = !nan_ && (Fp32IsNan(x) || count_ == 0 ||
+                                  Fp32TotalKey(x) > Fp32TotalKey(value_));
+    if (better) {
+      value_ = x;
+      index_ = count_;
+      nan_ = Fp32IsNan(x);
+    }
+    ++count_;
+  }
+  constexpr std::uint32_t Finish() const { return index_; }
+
+ private:
+  std::uint32_t value_ = 0, index_ = 0, count_ = 0;
+  bool nan_ = false;
+};
+
+// Mean and variance in one pass, both with the factor inv_n = 1/n. The pivot is the first element
+// K, so a common offset of all elements cancels before anything is squared:
+//
+//   d = x - K,  A = sum d,  B = sum (d * d),  m = A * inv_n
+//   mean = m + K in one rounding of A * inv_n + K,   variance = max(B * inv_n - m * m, +0)
+//
+// docs/numerics.md has the bound.
+class StatsAccumulator {
+ public:
+  constexpr void Add(std::uint32_t x) {
+    if (first_) pivot_ = x;
+    first_ = false;
+    const std::uint32_t d = Fp32Sub(x, pivot_);
+    sum_.Add(d);
+    squares_.Add(Fp32Mul(d, d));
+  }
+  constexpr std::uint32_t Mean(std::uint32_t inv_n) const {
+    return Fp32Fma(sum_.Finish(), inv_n, pivot_);
+  }
+  constexpr std::uint32_t Variance(std::uint32_t inv_n) const {
+    const std::uint32_t m = Fp32Mul(sum_.Finish(), inv_n);
+    return Fp32Relu(Fp32Fma(m, m ^ kFp32Sign, Fp32Mul(squares_.Finish(), inv_n)));
+  }
+
+ private:
+  bool first_ = true;
+  std::uint32_t pivot_ = 0;
+  SumAccumulator sum_, squares_;
 };
 
 // Running maximum or minimum, the same engine's other reductions. The empty one answers NaN.

@@ -41,6 +41,8 @@ void StoreBits(std::uint8_t* at, std::uint32_t bytes, std::uint32_t bits) {
   }
 }
 
+constexpr auto kSumTotal = static_cast<std::uint8_t>(isa::ActSum::kTotal);
+
 bool IsDma(Queue queue) { return queue == Queue::kDma0 || queue == Queue::kDma1; }
 
 // Calls f(base offset of the row) for dimensions 1..3, innermost of them fastest.
@@ -184,8 +186,13 @@ void FunctionalModel::SetScalarRounder(std::uint32_t lane, std::uint32_t state) 
 
 CheckResult FunctionalModel::Check(Queue queue, const isa::Encoded& encoded) const {
   const CheckResult check = CheckInstruction(queue, encoded, limits_);
-  if (check.err != isa::Err::kNone || psum_written_ == 0xff) return check;
+  if (check.err != isa::Err::kNone) return check;
   const Op op = static_cast<Op>(encoded[0]);
+  if (op == Op::kAct && queue == Queue::kScalar) {
+    const std::uint8_t func = isa::DecodeEngineInstr(encoded).func;
+    if (!functions_.Loaded(func)) return {isa::Err::kFuncNotLoaded, 0, func};
+  }
+  if (psum_written_ == 0xff) return check;
   if ((op != Op::kMatmul && op != Op::kTranspose) || !isa::DecodeEngineInstr(encoded).acc) return {};
   const auto unwritten =
       static_cast<std::uint8_t>(PsumBanksWritten(queue, encoded) & ~psum_written_);
@@ -202,6 +209,7 @@ CheckResult FunctionalModel::Execute(Queue queue, const isa::Encoded& encoded) {
   if (op == Op::kNop) return {};
   if (IsDma(queue)) return Copy(isa::DecodeDmaInstr(encoded));
   const EngineInstr i = isa::DecodeEngineInstr(encoded);
+  if (op == Op::kLoad) return Load(i);
   // Once every bank holds something there is nothing to find out.
   if (psum_written_ != 0xff && static_cast<Space>(i.space_d) == Space::kPsum) {
     psum_written_ |= PsumBanksWritten(queue, encoded);
@@ -211,6 +219,9 @@ CheckResult FunctionalModel::Execute(Queue queue, const isa::Encoded& encoded) {
     case Op::kTranspose: Transpose(i); break;
     case Op::kTensor: Tensor(i); break;
     case Op::kReduce: Reduce(i); break;
+    case Op::kScan: Scan(i); break;
+    case Op::kStats: Stats(i); break;
+    case Op::kShuffle: Shuffle(i); break;
     case Op::kAct: Act(i); break;
     default: break;
   }
@@ -227,8 +238,10 @@ std::uint64_t FunctionalModel::Work(Queue queue, const isa::Encoded& encoded) {
     return count * isa::DtypeBytes(static_cast<Dtype>(i.dtype_d));
   }
   const EngineInstr i = isa::DecodeEngineInstr(encoded);
-  for (std::size_t k = op == Op::kReduce ? i.rdims + 1u : 0; k < 4; ++k) count *= i.size[k];
-  return count;
+  if (op == Op::kLoad) return 0;
+  const bool grouped = op == Op::kReduce || op == Op::kStats || (op == Op::kAct && i.sum == kSumTotal);
+  for (std::size_t k = grouped ? i.rdims + 1u : 0; k < 4; ++k) count *= i.size[k];
+  return op == Op::kStats ? 2 * count : count;
 }
 
 // ------------------------------------------------------------------------------------ tensor
@@ -484,11 +497,61 @@ void FunctionalModel::Store(const EngineInstr& i, std::uint32_t lane, std::int64
 
 namespace {
 
+// Bits 23:0 as a signed integer of 32 bits.
+std::uint32_t Signed24(std::int64_t value) {
+  return static_cast<std::uint32_t>(static_cast<std::int32_t>(static_cast<std::uint32_t>(value) << 8) >> 8);
+}
+
+// a = func(a, b) over a row; swapped: func(b, a).
+void ApplyRow(isa::VecFunc func, bool swapped, std::uint32_t* a, const std::uint32_t* b,
+              std::uint32_t count) {
+  const auto apply = [&](auto&& f) {
+    if (swapped) {
+      for (std::uint32_t n = 0; n < count; ++n) a[n] = f(b[n], a[n]);
+    } else {
+      for (std::uint32_t n = 0; n < count; ++n) a[n] = f(a[n], b[n]);
+    }
+  };
+  using Word = std::uint32_t;
+  const auto truth = [](bool value) { return value ? kFp32One : Word{0}; };
+  switch (func) {
+    case isa::VecFunc::kCopy: break;
+    case isa::VecFunc::kAdd: apply(Fp32Add); break;
+    case isa::VecFunc::kSub: apply(Fp32Sub); break;
+    case isa::VecFunc::kMul: apply(Fp32Mul); break;
+    case isa::VecFunc::kMax: apply(Fp32Max); break;
+    case isa::VecFunc::kMin: apply(Fp32Min); break;
+    case isa::VecFunc::kAbs: apply([](Word x, Word) { return Fp32Abs(x); }); break;
+    case isa::VecFunc::kAbsMax: apply(Fp32AbsMax); break;
+    case isa::VecFunc::kEq: apply([&](Word x, Word y) { return truth(Fp32Equal(x, y)); }); break;
+    case isa::VecFunc::kNe: apply([&](Word x, Word y) { return truth(!Fp32Equal(x, y)); }); break;
+    case isa::VecFunc::kLt: apply([&](Word x, Word y) { return truth(Fp32Less(x, y)); }); break;
+    case isa::VecFunc::kLe: apply([&](Word x, Word y) { return truth(Fp32LessEqual(x, y)); }); break;
+    case isa::VecFunc::kGt: apply([&](Word x, Word y) { return truth(Fp32Less(y, x)); }); break;
+    case isa::VecFunc::kGe: apply([&](Word x, Word y) { return truth(Fp32LessEqual(y, x)); }); break;
+    case isa::VecFunc::kSelect:
+      apply([](Word x, Word y) { return Fp32IsZero(x) ? Word{0} : y; });
+      break;
+    case isa::VecFunc::kAnd: apply([](Word x, Word y) { return x & y; }); break;
+    case isa::VecFunc::kOr: apply([](Word x, Word y) { return x | y; }); break;
+    case isa::VecFunc::kXor: apply([](Word x, Word y) { return x ^ y; }); break;
+    case isa::VecFunc::kShl: apply([](Word x, Word y) { return x << (y & 31); }); break;
+    case isa::VecFunc::kShr: apply([](Word x, Word y) { return x >> (y & 31); }); break;
+    case isa::VecFunc::kAsr:
+      apply([](Word x, Word y) {
+        return static_cast<Word>(static_cast<std::int32_t>(x) >> (y & 31));
+      });
+      break;
+  }
+}
+
 // Rows of the destination, the sources widened into a and b, in pieces that may be computed as a
 // whole: an entire row, or single elements where destination and source overlap within the row.
+// Where source 0 is generated, f gets a row of its integers or has to draw them itself.
 struct RowWalk {
   const EngineInstr& i;
   bool read1;
+  isa::Source source_0 = isa::Source::kMemory;
 
   template <typename F>
   void operator()(CoreMemory& memory, std::uint32_t lane, std::vector<std::uint32_t>& a,
@@ -496,7 +559,9 @@ struct RowWalk {
     const auto dtype_d = static_cast<Dtype>(i.dtype_d);
     const auto dtype_0 = static_cast<Dtype>(i.dtype_0);
     const auto dtype_1 = static_cast<Dtype>(i.dtype_1);
-    const std::uint32_t bytes_d = isa::DtypeBytes(dtype_d), bytes_0 = isa::DtypeBytes(dtype_0);
+    const std::uint32_t bytes_d = isa::DtypeBytes(dtype_d);
+    const bool read0 = source_0 == isa::Source::kMemory;
+    const std::uint32_t bytes_0 = read0 ? isa::DtypeBytes(dtype_0) : 1;
     const std::uint32_t bytes_1 = read1 ? isa::DtypeBytes(dtype_1) : 1;
     const std::uint8_t* m0 = memory.Of(static_cast<Space>(i.space_0), lane);
     const std::uint8_t* m1 = memory.Of(static_cast<Space>(i.space_1), lane);
@@ -513,12 +578,18 @@ struct RowWalk {
         const bool in_place = s == d && bytes == bytes_d && stride == i.str_d[0] && stride != 0;
         return space != i.space_d || in_place || Disjoint(lo, hi - lo, d_lo, d_hi - d_lo);
       };
-      const bool whole = apart(s0, i.str_0[0], bytes_0, i.space_0) &&
+      const bool whole = (!read0 || apart(s0, i.str_0[0], bytes_0, i.space_0)) &&
                          (!read1 || apart(s1, i.str_1[0], bytes_1, i.space_1));
       const std::uint32_t step = whole ? i.size[0] : 1;
       for (std::uint32_t n = 0; n < i.size[0]; n += step) {
         const std::int64_t at = n;
-        WidenRow(dtype_0, m0 + s0 + at * i.str_0[0] * bytes_0, i.str_0[0], step, a.data());
+        if (read0) {
+          WidenRow(dtype_0, m0 + s0 + at * i.str_0[0] * bytes_0, i.str_0[0], step, a.data());
+        } else if (source_0 == isa::Source::kIota) {
+          std::int64_t value = i.off_0 + std::int64_t{i.str_0[3]} * lane + std::int64_t{i1} * i.str_0[1] +
+                               std::int64_t{i2} * i.str_0[2] + at * i.str_0[0];
+          for (std::uint32_t k = 0; k < step; ++k, value += i.str_0[0]) a[k] = Signed24(value);
+        }
         if (read1) {
           WidenRow(dtype_1, m1 + s1 + at * i.str_1[0] * bytes_1, i.str_1[0], step, b.data());
         }
@@ -531,72 +602,262 @@ struct RowWalk {
 }  // namespace
 
 void FunctionalModel::Tensor(const EngineInstr& i) {
-  const auto func = static_cast<isa::VecFunc>(i.func);
-  const bool read1 = ReadsSource1(i);
+  const auto func = static_cast<isa::VecFunc>(i.func), func_1 = static_cast<isa::VecFunc>(i.func_1);
+  const auto source_0 = static_cast<isa::Source>(i.gen_0);
+  const bool read1 = ReadsSource1(i), two = i.func_1 != 0;
+  // Functions of words: an element is its bits, there and back.
+  const bool words = OnWords(i.func);
+  EngineInstr walk = i;
+  if (words) walk.dtype_d = walk.dtype_0 = walk.dtype_1 = static_cast<std::uint8_t>(Dtype::kFp32);
+  const bool fused = func == isa::VecFunc::kMul &&
+                     (func_1 == isa::VecFunc::kAdd || func_1 == isa::VecFunc::kSub);
   for (std::uint32_t lane = i.part_d; lane < std::uint32_t{i.part_d} + i.parts; ++lane) {
-    b_.assign(i.size[0], i.imm0);
-    RowWalk{i, read1}(memory_, lane, a_, b_, [&](std::int64_t at, std::uint32_t count) {
-      const auto apply = [&](auto&& f) {
-        for (std::uint32_t n = 0; n < count; ++n) a_[n] = f(a_[n], b_[n]);
-      };
-      switch (func) {
-        case isa::VecFunc::kCopy: break;
-        case isa::VecFunc::kAdd: apply(Fp32Add); break;
-        case isa::VecFunc::kSub: apply(Fp32Sub); break;
-        case isa::VecFunc::kMul: apply(Fp32Mul); break;
-        case isa::VecFunc::kMax: apply(Fp32Max); break;
-        case isa::VecFunc::kMin: apply(Fp32Min); break;
+    const std::uint32_t scalar =
+        i.scalar_ptr ? LoadBits(memory_.Sbuf(lane) + i.imm0, 4) : i.imm0;
+    s_.assign(i.size[0], scalar);
+    b_.assign(i.size[0], two ? isa::Imm1(i) : scalar);
+    RowWalk{walk, read1, source_0}(memory_, lane, a_, b_, [&](std::int64_t at, std::uint32_t count) {
+      if (source_0 == isa::Source::kRandom) {
+        for (std::uint32_t n = 0; n < count; ++n) {
+          a_[n] = RandomWord(vector_rounder_[lane], whiten_);
+          vector_rounder_[lane] = Leap(vector_rounder_[lane]);
+        }
       }
-      Store(i, lane, at, vector_rounder_, a_.data(), count, i.str_d[0]);
+      if (source_0 != isa::Source::kMemory && !words) {
+        for (std::uint32_t n = 0; n < count; ++n) a_[n] = WidenToFp32(Dtype::kInt32, a_[n]);
+      }
+      if (fused) {
+        const bool minus = func_1 == isa::VecFunc::kSub;
+        const std::uint32_t flip_product = minus && i.rev_1 ? kFp32Sign : 0;
+        const std::uint32_t flip_addend = minus && !i.rev_1 ? kFp32Sign : 0;
+        for (std::uint32_t n = 0; n < count; ++n) {
+          a_[n] = Fp32Fma(a_[n] ^ flip_product, s_[n], b_[n] ^ flip_addend);
+        }
+      } else {
+        ApplyRow(func, i.rev, a_.data(), two ? s_.data() : b_.data(), count);
+        if (two) ApplyRow(func_1, i.rev_1, a_.data(), b_.data(), count);
+      }
+      if (words) {
+        std::uint8_t* to = memory_.Of(static_cast<Space>(i.space_d), lane) + at;
+        for (std::uint32_t n = 0; n < count; ++n, to += std::int64_t{i.str_d[0]} * 4) {
+          StoreBits(to, 4, a_[n]);
+        }
+      } else {
+        Store(i, lane, at, vector_rounder_, a_.data(), count, i.str_d[0]);
+      }
     });
   }
 }
 
 void FunctionalModel::Act(const EngineInstr& i) {
   const auto func = static_cast<isa::ActFunc>(i.func);
+  const auto sum = static_cast<isa::ActSum>(i.sum);
   const bool read1 = ReadsSource1(i);
+  const bool table = i.func >= model::kFirstTableFunc;
+  const model::FunctionHeader header = table ? functions_.Header(i.func) : model::FunctionHeader{};
+  const bool to_odd = sum == isa::ActSum::kNone &&
+                      model::RoundsToOdd(static_cast<Dtype>(i.dtype_d), static_cast<Round>(i.round));
+  std::uint64_t group = 1;  // elements of a sum
+  for (std::size_t k = 0; k <= i.rdims; ++k) group *= i.size[k];
   for (std::uint32_t lane = i.part_d; lane < std::uint32_t{i.part_d} + i.parts; ++lane) {
+    SumAccumulator accumulator;
+    std::uint64_t summed = 0;
     b_.assign(i.size[0], isa::Imm1(i));
     RowWalk{i, read1}(memory_, lane, a_, b_, [&](std::int64_t at, std::uint32_t count) {
       for (std::uint32_t n = 0; n < count; ++n) a_[n] = Fp32Fma(a_[n], i.imm0, b_[n]);
-      if (func == isa::ActFunc::kRelu) {
+      if (table) {
+        for (std::uint32_t n = 0; n < count; ++n) a_[n] = functions_.Apply(header, a_[n], to_odd);
+      } else if (func == isa::ActFunc::kRelu) {
         for (std::uint32_t n = 0; n < count; ++n) a_[n] = Fp32Relu(a_[n]);
       }
-      Store(i, lane, at, scalar_rounder_, a_.data(), count, i.str_d[0]);
+      if (sum == isa::ActSum::kNone) {
+        Store(i, lane, at, scalar_rounder_, a_.data(), count, i.str_d[0]);
+        return;
+      }
+      for (std::uint32_t n = 0; n < count; ++n) {
+        accumulator.Add(a_[n]);
+        const bool last = ++summed == group;
+        if (sum == isa::ActSum::kRunning || last) a_[n] = accumulator.Finish();
+        if (sum == isa::ActSum::kTotal && last) Store(i, lane, at, scalar_rounder_, &a_[n], 1, 0);
+        if (last) {
+          accumulator = {};
+          summed = 0;
+        }
+      }
+      if (sum == isa::ActSum::kRunning) {
+        Store(i, lane, at, scalar_rounder_, a_.data(), count, i.str_d[0]);
+      }
     });
   }
 }
 
+CheckResult FunctionalModel::Load(const EngineInstr& i) {
+  // The partitions' parts one behind the other; the image says how much of them it is.
+  const std::size_t bytes = std::size_t{i.size[0]} * 4;
+  std::vector<std::uint8_t> image;
+  for (std::uint32_t lane = i.part_0; lane < std::uint32_t{i.part_0} + i.parts; ++lane) {
+    const std::uint8_t* from = memory_.Of(Space::kSbuf, lane) + i.off_0;
+    image.insert(image.end(), from, from + bytes);
+  }
+  const std::uint64_t length = 8 * std::uint64_t{LoadBits(image.data() + 4, 4)};
+  if (length > image.size() || !functions_.Load({image.data(), static_cast<std::size_t>(length)})) {
+    return {isa::Err::kBadTable, 0, i.off_0};
+  }
+  return {};
+}
+
+namespace {
+
+// The iteration split into groups: calls f(offset of the group in source 0, in dst) in elements.
+// The elements of a group are those of `inner`, rows of size[0] of them.
+struct GroupWalk {
+  Dtype dtype_0;
+  std::uint32_t bytes_0, bytes_d;  // of an element
+  std::array<std::uint16_t, 4> inner, outer;
+
+  explicit GroupWalk(const EngineInstr& i)
+      : dtype_0(static_cast<Dtype>(i.dtype_0)),
+        bytes_0(isa::DtypeBytes(dtype_0)),
+        bytes_d(isa::DtypeBytes(static_cast<Dtype>(i.dtype_d))),
+        inner(i.size),
+        outer(i.size) {
+    for (int k = 0; k < 4; ++k) (k <= i.rdims ? outer : inner)[k] = 1;
+  }
+  template <typename F>
+  void Groups(const EngineInstr& i, F&& f) const {
+    ForEachRow(outer, [&](std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
+      f(RowOffset(i.str_0, i1, i2, i3), RowOffset(i.str_d, i1, i2, i3));
+    });
+  }
+  // f(row's offset in source 0, in dst) for every row of a group.
+  template <typename F>
+  void Rows(const EngineInstr& i, F&& f) const {
+    ForEachRow(inner, [&](std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
+      f(RowOffset(i.str_0, i1, i2, i3), RowOffset(i.str_d, i1, i2, i3));
+    });
+  }
+};
+
+}  // namespace
+
 void FunctionalModel::Reduce(const EngineInstr& i) {
   const auto func = static_cast<isa::RedFunc>(i.func);
-  const auto dtype_0 = static_cast<Dtype>(i.dtype_0);
-  const std::uint32_t bytes_0 = isa::DtypeBytes(dtype_0);
-  const std::uint32_t bytes_d = isa::DtypeBytes(static_cast<Dtype>(i.dtype_d));
-  // The iteration split into the reduced dimensions and the others.
-  std::array<std::uint16_t, 4> inner = i.size, outer = i.size;
-  for (int k = 0; k < 4; ++k) (k <= i.rdims ? outer : inner)[k] = 1;
+  const GroupWalk walk(i);
   a_.resize(i.size[0]);
   for (std::uint32_t lane = i.part_d; lane < std::uint32_t{i.part_d} + i.parts; ++lane) {
     const std::uint8_t* source = memory_.Of(static_cast<Space>(i.space_0), lane) + i.off_0;
     const auto reduce = [&](std::int64_t o0, std::int64_t target, auto accumulator) {
-      ForEachRow(inner, [&](std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
-        const std::int64_t at = (o0 + RowOffset(i.str_0, i1, i2, i3)) * bytes_0;
-        WidenRow(dtype_0, source + at, i.str_0[0], i.size[0], a_.data());
+      walk.Rows(i, [&](std::int64_t row, std::int64_t) {
+        WidenRow(walk.dtype_0, source + (o0 + row) * walk.bytes_0, i.str_0[0], i.size[0], a_.data());
         for (std::uint32_t n = 0; n < i.size[0]; ++n) accumulator.Add(a_[n]);
       });
       const std::uint32_t value = accumulator.Finish();
-      Store(i, lane, i.off_d + target * bytes_d, vector_rounder_, &value, 1, 0);
-    };
-    ForEachRow(outer, [&](std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
-      const std::int64_t o0 = RowOffset(i.str_0, i1, i2, i3);
-      const std::int64_t target = RowOffset(i.str_d, i1, i2, i3);
-      if (func == isa::RedFunc::kSum) {
-        reduce(o0, target, SumAccumulator());
+      if (func == isa::RedFunc::kArgMax) {  // an int32 as it is
+        StoreBits(memory_.Of(static_cast<Space>(i.space_d), lane) + i.off_d + target * 4, 4, value);
       } else {
-        reduce(o0, target, ExtremeAccumulator(func == isa::RedFunc::kMax));
+        Store(i, lane, i.off_d + target * walk.bytes_d, vector_rounder_, &value, 1, 0);
+      }
+    };
+    walk.Groups(i, [&](std::int64_t o0, std::int64_t target) {
+      switch (func) {
+        case isa::RedFunc::kSum: reduce(o0, target, SumAccumulator()); break;
+        case isa::RedFunc::kMax: reduce(o0, target, ExtremeAccumulator(true)); break;
+        case isa::RedFunc::kMin: reduce(o0, target, ExtremeAccumulator(false)); break;
+        case isa::RedFunc::kArgMax: reduce(o0, target, ArgMaxAccumulator()); break;
       }
     });
   }
+}
+
+void FunctionalModel::Scan(const EngineInstr& i) {
+  const auto func = static_cast<isa::RedFunc>(i.func);
+  const GroupWalk walk(i);
+  for (std::uint32_t lane = i.part_d; lane < std::uint32_t{i.part_d} + i.parts; ++lane) {
+    const std::uint8_t* source = memory_.Of(static_cast<Space>(i.space_0), lane) + i.off_0;
+    const auto scan = [&](std::int64_t o0, std::int64_t target, auto accumulator) {
+      walk.Rows(i, [&](std::int64_t from, std::int64_t to) {
+        for (std::int64_t n = 0; n < i.size[0]; ++n) {
+          const std::int64_t at = (o0 + from + n * i.str_0[0]) * walk.bytes_0;
+          accumulator.Add(WidenToFp32(walk.dtype_0, LoadBits(source + at, walk.bytes_0)));
+          const std::uint32_t value = accumulator.Finish();
+          Store(i, lane, i.off_d + (target + to + n * i.str_d[0]) * walk.bytes_d, vector_rounder_, &value,
+                1, 0);
+        }
+      });
+    };
+    walk.Groups(i, [&](std::int64_t o0, std::int64_t target) {
+      if (func == isa::RedFunc::kSum) {
+        scan(o0, target, SumAccumulator());
+      } else {
+        scan(o0, target, ExtremeAccumulator(func == isa::RedFunc::kMax));
+      }
+    });
+  }
+}
+
+void FunctionalModel::Stats(const EngineInstr& i) {
+  const GroupWalk walk(i);
+  a_.resize(i.size[0]);
+  for (std::uint32_t lane = i.part_d; lane < std::uint32_t{i.part_d} + i.parts; ++lane) {
+    const std::uint8_t* source = memory_.Of(static_cast<Space>(i.space_0), lane) + i.off_0;
+    walk.Groups(i, [&](std::int64_t o0, std::int64_t target) {
+      StatsAccumulator stats;
+      walk.Rows(i, [&](std::int64_t row, std::int64_t) {
+        WidenRow(walk.dtype_0, source + (o0 + row) * walk.bytes_0, i.str_0[0], i.size[0], a_.data());
+        for (std::uint32_t n = 0; n < i.size[0]; ++n) stats.Add(a_[n]);
+      });
+      const std::array<std::uint32_t, 2> values = {stats.Mean(i.imm0), stats.Variance(i.imm0)};
+      Store(i, lane, i.off_d + target * walk.bytes_d, vector_rounder_, values.data(), 2, i.str_d[0]);
+    });
+  }
+}
+
+void FunctionalModel::Shuffle(const EngineInstr& i) {
+  const auto func = static_cast<isa::ShuffleFunc>(i.func);
+  const std::uint32_t bytes = isa::DtypeBytes(static_cast<Dtype>(i.dtype_d));
+  const auto from = static_cast<Space>(i.space_0), to = static_cast<Space>(i.space_d);
+  if (func == isa::ShuffleFunc::kTranspose) {
+    const std::uint32_t n = i.parts;
+    a_.resize(std::size_t{n} * n);
+    ForEachRow(i.size, [&](std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
+      const std::int64_t source = i.off_0 + RowOffset(i.str_0, i1, i2, i3) * bytes;
+      const std::int64_t target = i.off_d + RowOffset(i.str_d, i1, i2, i3) * bytes;
+      for (std::uint32_t k = 0; k < n; ++k) {
+        for (std::uint32_t m = 0; m < n; ++m) {
+          const std::int64_t at = source + std::int64_t{m} * i.str_0[0] * bytes;
+          a_[k * n + m] = LoadBits(memory_.Of(from, i.part_0 + k) + at, bytes);
+        }
+      }
+      for (std::uint32_t k = 0; k < n; ++k) {
+        for (std::uint32_t m = 0; m < n; ++m) {
+          const std::int64_t at = target + std::int64_t{k} * i.str_d[0] * bytes;
+          StoreBits(memory_.Of(to, i.part_d + m) + at, bytes, a_[k * n + m]);
+        }
+      }
+    });
+    return;
+  }
+  // A column of all partitions at a time, so that an instruction in place is well defined.
+  std::array<std::uint32_t, isa::kMaxRows> source_part{};
+  for (std::uint32_t p = 0; p < i.parts; ++p) {
+    const std::uint32_t word = func == isa::ShuffleFunc::kIndex
+                                   ? LoadBits(memory_.Sbuf(i.part_d + p) + i.imm0, 4)
+                                   : i.part_0;
+    source_part[p] = word % config_.rows;
+  }
+  a_.resize(i.parts);
+  ForEachRow(i.size, [&](std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
+    for (std::int64_t i0 = 0; i0 < i.size[0]; ++i0) {
+      const std::int64_t source = i.off_0 + (RowOffset(i.str_0, i1, i2, i3) + i0 * i.str_0[0]) * bytes;
+      const std::int64_t target = i.off_d + (RowOffset(i.str_d, i1, i2, i3) + i0 * i.str_d[0]) * bytes;
+      for (std::uint32_t p = 0; p < i.parts; ++p) {
+        a_[p] = LoadBits(memory_.Of(from, source_part[p]) + source, bytes);
+      }
+      for (std::uint32_t p = 0; p < i.parts; ++p) {
+        StoreBits(memory_.Of(to, i.part_d + p) + target, bytes, a_[p]);
+      }
+    }
+  });
 }
 
 // ------------------------------------------------------------------------------------------- DMA
@@ -658,6 +919,19 @@ CheckResult FunctionalModel::Copy(const DmaInstr& i) {
 
 // -------------------------------------------------------------------------------- write footprint
 
+namespace {
+// Sizes of what an engine instruction writes.
+std::array<std::uint16_t, 4> SizesWritten(const EngineInstr& i) {
+  std::array<std::uint16_t, 4> size = i.size;
+  const Op op = static_cast<Op>(i.opcode);
+  const bool stats = op == Op::kStats;  // a mean and a variance
+  if (stats || op == Op::kReduce || (op == Op::kAct && i.sum == kSumTotal)) {
+    for (int k = 0; k <= i.rdims; ++k) size[k] = stats && k == 0 ? 2 : 1;
+  }
+  return size;
+}
+}  // namespace
+
 std::vector<WriteRange> WriteFootprint(Queue queue, const isa::Encoded& encoded,
                                        std::uint32_t rows) {
   std::vector<WriteRange> ranges;
@@ -701,10 +975,8 @@ std::vector<WriteRange> WriteFootprint(Queue queue, const isa::Encoded& encoded,
     return ranges;
   }
   const EngineInstr i = isa::DecodeEngineInstr(encoded);
-  std::array<std::uint16_t, 4> size = i.size;
-  if (static_cast<Op>(i.opcode) == Op::kReduce) {
-    for (int k = 0; k <= i.rdims; ++k) size[k] = 1;
-  }
+  if (!Writes(i)) return ranges;
+  const std::array<std::uint16_t, 4> size = SizesWritten(i);
   const std::uint64_t bytes = isa::DtypeBytes(static_cast<Dtype>(i.dtype_d));
   const auto memory = static_cast<Space>(i.space_d) == Space::kPsum ? WriteRange::Memory::kPsum
                                                                     : WriteRange::Memory::kSbuf;
@@ -726,19 +998,19 @@ std::vector<WriteRange> WriteFootprint(Queue queue, const isa::Encoded& encoded,
 }
 
 std::uint8_t PsumBanksWritten(Queue queue, const isa::Encoded& encoded) {
-  if (IsDma(queue) || static_cast<Op>(encoded[0]) == Op::kNop) return 0;
+  if (IsDma(queue)) return 0;
   const EngineInstr i = isa::DecodeEngineInstr(encoded);
-  if (static_cast<Space>(i.space_d) != Space::kPsum) return 0;
+  if (!Writes(i) || static_cast<Space>(i.space_d) != Space::kPsum) return 0;
   // The set of words, dimension by dimension: an instruction may write each of them any number of times.
   constexpr std::size_t kWords = std::size_t{isa::kPsumBanks} * isa::kPsumBankWords;
   std::bitset<kWords> words;
   words.set(i.off_d / 4);
+  const std::array<std::uint16_t, 4> size = SizesWritten(i);
   for (int d = 0; d < 4; ++d) {
-    const bool reduced = static_cast<Op>(i.opcode) == Op::kReduce && d <= i.rdims;
-    if (reduced || i.str_d[d] == 0) continue;
+    if (i.str_d[d] == 0) continue;
     const std::bitset<kWords> before = words;
     const std::size_t step = static_cast<std::size_t>(std::abs(i.str_d[d]));
-    for (std::size_t n = 1; n < i.size[d]; ++n) {
+    for (std::size_t n = 1; n < size[d]; ++n) {
       words |= i.str_d[d] > 0 ? before << n * step : before >> n * step;
     }
   }

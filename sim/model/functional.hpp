@@ -15,6 +15,7 @@
 #include "sim/isa/isa.hpp"
 #include "sim/model/check.hpp"
 #include "sim/model/column_block.hpp"
+#include "sim/model/function_table.hpp"
 #include "sim/model/memory.hpp"
 #include "sim/model/nonfinite.hpp"
 
@@ -46,7 +47,7 @@ class FunctionalModel {
   // instruction whose wait has been met.
   CheckResult Check(isa::Queue queue, const isa::Encoded& encoded) const;
   // Checks and executes; waiting and signalling are the caller's. On an error nothing has changed.
-  // Other than by static checks a copy fails where DRAM_BASE..DRAM_LIMIT is more than there is
+  // Other than by static checks a load fails where the image is damaged (kBadTable), and a copy where DRAM_BASE..DRAM_LIMIT is more than there is
   // (kAxiRead, kAxiWrite).
   CheckResult Execute(isa::Queue queue, const isa::Encoded& encoded);
 
@@ -67,6 +68,9 @@ class FunctionalModel {
   // Words, infinite or NaN, that the last executed instruction counted: 0 without its count_nf.
   std::uint32_t counted() const { return counted_; }
 
+  // What the last load of function tables brought.
+  const model::FunctionMemory& functions() const { return functions_; }
+
   // Rounder states of the vector and scalar lanes; never 0.
   std::uint32_t VectorRounder(std::uint32_t lane) const { return vector_rounder_.at(lane); }
   std::uint32_t ScalarRounder(std::uint32_t lane) const { return scalar_rounder_.at(lane); }
@@ -83,7 +87,11 @@ class FunctionalModel {
   void LoadStationary(const isa::EngineInstr& i);
   void Tensor(const isa::EngineInstr& i);
   void Reduce(const isa::EngineInstr& i);
+  void Scan(const isa::EngineInstr& i);
+  void Stats(const isa::EngineInstr& i);
+  void Shuffle(const isa::EngineInstr& i);
   void Act(const isa::EngineInstr& i);
+  CheckResult Load(const isa::EngineInstr& i);
   CheckResult Copy(const isa::DmaInstr& i);
   void Store(const isa::EngineInstr& i, std::uint32_t lane, std::int64_t byte,
              std::vector<std::uint32_t>& rounders, const std::uint32_t* values, std::uint32_t count,
@@ -97,6 +105,7 @@ class FunctionalModel {
   std::uint8_t psum_written_ = 0;
   std::uint32_t counted_ = 0;
   bool whiten_ = true;
+  model::FunctionMemory functions_;
 
   // The stationary tile by array column, rows in order; both forms of the same operands. Of pairs a row has two, and
   // stationary_pair_ takes the place of the bits.
@@ -111,7 +120,7 @@ class FunctionalModel {
   std::vector<model::Factor> moving_pair_;
   std::vector<std::uint32_t> unusual_;
   std::vector<std::int64_t> source_at_, target_at_;
-  std::vector<std::uint32_t> a_, b_;
+  std::vector<std::uint32_t> a_, b_, s_;
 };
 
 }  // namespace dither

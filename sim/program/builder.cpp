@@ -283,7 +283,7 @@ void ProgramBuilder::CheckAndAppend(Queue queue, const isa::Encoded& encoded,
     std::string text(isa::Name(static_cast<Op>(encoded[0])));
     text += ": ";
     for (std::size_t n = 0; n < operands.size(); ++n) {
-      if (n == result.operand) text += OperandName(operands[n].role, *operands[n].tensor) + ": ";
+      if (n == result.operand && operands[n].tensor != nullptr) text += OperandName(operands[n].role, *operands[n].tensor) + ": ";
     }
     text += isa::Name(result.err);
     if (result.err >= isa::Err::kSbufRange) {
@@ -463,57 +463,179 @@ void ProgramBuilder::TransposeByte(const Tensor& dst, const Tensor& src, std::ui
   TransposeAny(isa::TransposeFunc::kByte, dst, src, byte, false, sync);
 }
 
-void ProgramBuilder::ElementwiseAny(isa::VecFunc func, const Tensor& dst, const Tensor& a,
-                                    const Tensor* b, float imm, Narrowing narrowing,
-                                    const Sync& sync) {
+void ProgramBuilder::ElementwiseAny(const Tensor& dst, const Source0& a, const Step& first,
+                                    const Step* second, Narrowing narrowing, const Sync& sync) {
   constexpr std::string_view op = "tensor";
+  const auto unary = [](const Step& step) { return OneOperand(static_cast<std::uint8_t>(step.func)); };
+  for (const Step* step : {&first, second}) {
+    if (step && unary(*step) && step->value.tensor()) {
+      Fail(op, std::string(isa::Name(step->func)) + " has one source" +
+                   (step->func == isa::VecFunc::kCopy ? ": use Cast" : ""));
+    }
+  }
+  if (second && second->func == isa::VecFunc::kCopy) Fail(op, "copy is no second step");
+  isa::EngineInstr i{};
+  i.opcode = static_cast<std::uint8_t>(Op::kTensor);
+  i.func = static_cast<std::uint8_t>(first.func);
+  i.rev = first.swapped;
+  if (second) {
+    i.func_1 = static_cast<std::uint8_t>(second->func);
+    i.rev_1 = second->swapped;
+  }
+  SetNarrowing(i, narrowing);
   Pattern d = TakeApart(op, "destination", dst);
-  Pattern s0 = TakeApart(op, "source 0", a);
-  std::vector<std::vector<Dim>*> all = {&d.free, &s0.free};
-  NeedSameParts(op, d, s0);
-  MatchFree(op, d, s0);
+  std::vector<std::vector<Dim>*> all = {&d.free};
+  Pattern s0{"source 0", a.tensor(), d.parts, {}};
+  if (a.tensor()) {
+    s0 = TakeApart(op, "source 0", *a.tensor());
+    NeedSameParts(op, d, s0);
+    MatchFree(op, d, s0);
+  } else {
+    // The steps are strides of source 0.
+    const Generated& g = *a.generated();
+    const bool counts = g.source == isa::Source::kIota;
+    if (counts && g.steps.size() != d.free.size()) {
+      Fail(op, "iota has " + std::to_string(g.steps.size()) + " steps, " + OperandName(d.role, dst) +
+                   " has " + std::to_string(d.free.size()) + " free dimensions");
+    }
+    s0.tensor = &dst;  // for messages
+    for (std::size_t n = 0; n < d.free.size(); ++n) {
+      s0.free.push_back({d.free[n].size, counts && d.free[n].size > 1 ? g.steps[n] : 0, 0});
+    }
+  }
+  all.push_back(&s0.free);
+  // Which value is the tensor that runs along, and which are words of the instruction.
+  const Value& along = second ? second->value : first.value;
   std::optional<Pattern> s1;
-  if (b) {
-    s1 = TakeApart(op, "source 1", *b);
+  if (along.tensor()) {
+    s1 = TakeApart(op, "source 1", *along.tensor());
     NeedSameParts(op, d, *s1);
     MatchFree(op, d, *s1);
     all.push_back(&s1->free);
   }
   Fold(all, false);
-  isa::EngineInstr i{};
-  i.opcode = static_cast<std::uint8_t>(Op::kTensor);
-  i.func = static_cast<std::uint8_t>(func);
-  SetNarrowing(i, narrowing);
   SetSizes(op, d, i.size);
   SetDst(op, d, i);
-  SetSrc0(op, s0, i);
-  std::vector<Operand> operands = {{"destination", &dst}, {"source 0", &a}};
+  std::vector<Operand> operands = {{"destination", &dst}, {"source 0", a.tensor()},
+                                   {"source 1", along.tensor()}, {"scalars", nullptr}};
+  if (a.tensor()) {
+    SetSrc0(op, s0, i);
+  } else {
+    const Generated& g = *a.generated();
+    i.gen_0 = static_cast<std::uint8_t>(g.source);
+    i.parts = Byte(op, d, "number of partitions", d.parts);
+    if (g.source == isa::Source::kIota) {
+      if (d.free.size() > 3) Fail(op, "iota over more than 3 free dimensions of " + dst.Describe());
+      SetStrides(op, s0, i.str_0);
+      NeedFits(op, s0, "step from partition to partition,", g.part_step, -0x8000, 0x7fff);
+      NeedFits(op, s0, "base of iota,", g.base, -0x800000, 0x7fffff);
+      i.str_0[3] = static_cast<std::int16_t>(g.part_step);
+      i.off_0 = static_cast<std::uint32_t>(g.base - g.part_step * std::int32_t{i.part_d}) & 0xffffff;
+    }
+  }
   if (s1) {
     SetSrc1(op, *s1, i);
-    operands.push_back({"source 1", b});
-  } else if (func != isa::VecFunc::kCopy) {
+  } else if (second) {
+    if (!unary(*second)) {
+      i.src1_imm = 1;
+      isa::SetImm1(i, along.bits());
+    }
+  } else if (!unary(first)) {
     i.src1_imm = 1;
-    i.imm0 = std::bit_cast<std::uint32_t>(imm);
+    i.imm0 = along.bits();
+  }
+  if (second) {
+    i.imm0 = first.value.bits();
+    if (const Tensor* scalars = first.value.tensor()) {
+      Pattern s = TakeApart(op, "first step's value", *scalars);
+      NeedSameParts(op, d, s);
+      const Dtype dtype = OnWords(i.func) ? Dtype::kInt32 : Dtype::kFp32;
+      if (scalars->Elements() != s.parts || scalars->place != Place::kSbuf || scalars->dtype != dtype) {
+        Fail(op, OperandName(s.role, *scalars) + " must be one " + std::string(isa::Name(dtype)) +
+                     " of each partition, in SBUF");
+      }
+      i.scalar_ptr = 1;
+      i.imm0 = Offset(op, s);
+      operands[3].tensor = scalars;
+    }
   }
   EmitEngine(Queue::kVector, i, sync, operands);
 }
 
-void ProgramBuilder::Elementwise(isa::VecFunc func, const Tensor& dst, const Tensor& a,
-                                 const Tensor& b, Narrowing narrowing, const Sync& sync) {
-  if (func == isa::VecFunc::kCopy) Fail("tensor", "copy has one source: use Cast");
-  ElementwiseAny(func, dst, a, &b, 0, narrowing, sync);
+void ProgramBuilder::Elementwise(isa::VecFunc func, const Tensor& dst, const Source0& a,
+                                 const Value& b, Narrowing narrowing, const Sync& sync) {
+  if (OneOperand(static_cast<std::uint8_t>(func))) {
+    Fail("tensor", std::string(isa::Name(func)) + " has one source" +
+                       (func == isa::VecFunc::kCopy ? ": use Cast" : ": name it as a Step"));
+  }
+  ElementwiseAny(dst, a, {func, b}, nullptr, narrowing, sync);
 }
 
-void ProgramBuilder::Elementwise(isa::VecFunc func, const Tensor& dst, const Tensor& a, float b,
+void ProgramBuilder::Elementwise(const Tensor& dst, const Source0& a, const Step& step,
                                  Narrowing narrowing, const Sync& sync) {
-  if (func == isa::VecFunc::kCopy) Fail("tensor", "copy has one source: use Cast");
-  ElementwiseAny(func, dst, a, nullptr, b, narrowing, sync);
+  ElementwiseAny(dst, a, step, nullptr, narrowing, sync);
+}
+
+void ProgramBuilder::TwoSteps(const Tensor& dst, const Source0& a, const Step& first,
+                              const Step& second, Narrowing narrowing, const Sync& sync) {
+  ElementwiseAny(dst, a, first, &second, narrowing, sync);
 }
 
 void ProgramBuilder::Cast(const Tensor& dst, const Tensor& src, Narrowing narrowing,
                           const Sync& sync) {
-  ElementwiseAny(isa::VecFunc::kCopy, dst, src, nullptr, 0, narrowing, sync);
+  ElementwiseAny(dst, src, {}, nullptr, narrowing, sync);
 }
+
+void ProgramBuilder::Iota(const Tensor& dst, std::int32_t base, std::vector<std::int32_t> steps,
+                          std::int32_t part_step, const Sync& sync) {
+  ElementwiseAny(dst, Generated::Iota(base, std::move(steps), part_step), {}, nullptr, {}, sync);
+}
+
+void ProgramBuilder::Random(const Tensor& dst, float range, const Sync& sync) {
+  // 2^-24 of the range: exact but for ranges that no one means.
+  ElementwiseAny(dst, Generated::Random(), {isa::VecFunc::kMul, range * 0x1p-24f}, nullptr,
+                 {isa::Round::kRtz, false}, sync);
+}
+
+namespace {
+
+// Sorts the patterns of an instruction that reduces the innermost `reduced` dimensions of `s` into
+// the outer ones of `d` (all but `d` have s's shape); dimensions of size 1 go. Returns rdims.
+std::uint8_t Reducing(std::string_view op, Pattern& d, Pattern& s, std::size_t reduced,
+                      Pattern* bias) {
+  if (reduced == 0 || reduced > s.free.size() || reduced > kDims) {
+    Fail(op, OperandName(s.role, *s.tensor) + ": can't reduce " + std::to_string(reduced) +
+                 " dimensions, only 1.." + std::to_string(std::min(kDims, s.free.size())));
+  }
+  // The others must be the destination's, once dimensions of size 1 are out of the way.
+  const std::size_t outer = s.free.size() - reduced;
+  std::vector<Dim> kept, inner, bias_dims;
+  for (std::size_t n = 0; n < s.free.size(); ++n) {
+    if (s.free[n].size == 1) continue;
+    (n < outer ? kept : inner).push_back(s.free[n]);
+    if (bias) bias_dims.push_back(bias->free[n]);
+  }
+  std::erase_if(d.free, [](const Dim& dim) { return dim.size == 1; });
+  const bool fits =
+      std::equal(kept.begin(), kept.end(), d.free.begin(), d.free.end(),
+                 [](const Dim& x, const Dim& y) { return x.size == y.size; });
+  if (!fits) {
+    Fail(op, OperandName(d.role, *d.tensor) + ": free shape " + ShapeText(d.free) +
+                 " is not what is left of " + OperandName(s.role, *s.tensor) + ", " +
+                 ShapeText(kept));
+  }
+  if (inner.empty()) {
+    inner.push_back(Dim{});
+    bias_dims.push_back(Dim{});
+  }
+  s.free = kept;
+  s.free.insert(s.free.end(), inner.begin(), inner.end());
+  d.free.resize(s.free.size());  // reduced dimensions: stride 0
+  if (bias) bias->free = bias_dims;
+  return static_cast<std::uint8_t>(inner.size() - 1);
+}
+
+}  // namespace
 
 void ProgramBuilder::Reduce(isa::RedFunc func, const Tensor& dst, const Tensor& src,
                             std::size_t reduced, Narrowing narrowing, const Sync& sync) {
@@ -521,34 +643,10 @@ void ProgramBuilder::Reduce(isa::RedFunc func, const Tensor& dst, const Tensor& 
   Pattern d = TakeApart(op, "destination", dst);
   Pattern s = TakeApart(op, "source 0", src);
   NeedSameParts(op, d, s);
-  if (reduced == 0 || reduced > s.free.size() || reduced > kDims) {
-    Fail(op, OperandName(s.role, src) + ": can't reduce " + std::to_string(reduced) +
-                 " dimensions, only 1.." + std::to_string(std::min(kDims, s.free.size())));
-  }
-  // The others must be the destination's, once dimensions of size 1 are out of the way.
-  std::vector<Dim> kept(s.free.begin(), s.free.end() - static_cast<std::ptrdiff_t>(reduced));
-  std::vector<Dim> inner(s.free.end() - static_cast<std::ptrdiff_t>(reduced), s.free.end());
-  const auto drop_ones = [](std::vector<Dim>& dims) {
-    std::erase_if(dims, [](const Dim& dim) { return dim.size == 1; });
-  };
-  drop_ones(kept);
-  drop_ones(d.free);
-  drop_ones(inner);
-  const bool fits =
-      std::equal(kept.begin(), kept.end(), d.free.begin(), d.free.end(),
-                 [](const Dim& a, const Dim& b) { return a.size == b.size; });
-  if (!fits) {
-    Fail(op, OperandName(d.role, dst) + ": free shape " + ShapeText(d.free) +
-                 " is not what is left of " + OperandName(s.role, src) + ", " + ShapeText(kept));
-  }
-  if (inner.empty()) inner.push_back(Dim{});
-  s.free = kept;
-  s.free.insert(s.free.end(), inner.begin(), inner.end());
-  d.free.resize(s.free.size());  // reduced dimensions: stride 0
   isa::EngineInstr i{};
   i.opcode = static_cast<std::uint8_t>(Op::kReduce);
   i.func = static_cast<std::uint8_t>(func);
-  i.rdims = static_cast<std::uint8_t>(inner.size() - 1);
+  i.rdims = Reducing(op, d, s, reduced, nullptr);
   SetNarrowing(i, narrowing);
   SetSizes(op, s, i.size);
   SetDst(op, d, i);
@@ -556,28 +654,183 @@ void ProgramBuilder::Reduce(isa::RedFunc func, const Tensor& dst, const Tensor& 
   EmitEngine(Queue::kVector, i, sync, {{"destination", &dst}, {"source 0", &src}});
 }
 
-void ProgramBuilder::ActAny(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale,
-                            const Tensor* bias, float imm, Narrowing narrowing, const Sync& sync) {
+void ProgramBuilder::Stats(const Tensor& dst, const Tensor& src, std::size_t reduced,
+                           Narrowing narrowing, const Sync& sync) {
+  constexpr std::string_view op = "stats";
+  Pattern d = TakeApart(op, "destination", dst);
+  Pattern s = TakeApart(op, "source 0", src);
+  NeedSameParts(op, d, s);
+  if (d.free.empty() || d.free.back().size != 2) {
+    Fail(op, OperandName(d.role, dst) + ": the last dimension must be 2, mean and variance");
+  }
+  const Dim pair = d.free.back();
+  d.free.pop_back();
+  isa::EngineInstr i{};
+  i.opcode = static_cast<std::uint8_t>(Op::kStats);
+  i.rdims = Reducing(op, d, s, reduced, nullptr);
+  std::uint64_t count = 1;
+  for (int k = 0; k <= i.rdims; ++k) count *= s.free[s.free.size() - 1 - static_cast<std::size_t>(k)].size;
+  i.imm0 = std::bit_cast<std::uint32_t>(static_cast<float>(1.0 / static_cast<double>(count)));
+  SetNarrowing(i, narrowing);
+  SetSizes(op, s, i.size);
+  SetDst(op, d, i);
+  NeedFits(op, d, "stride in elements,", pair.step, -0x8000, 0x7fff);
+  i.str_d[0] = static_cast<std::int16_t>(pair.step);
+  SetSrc0(op, s, i);
+  EmitEngine(Queue::kVector, i, sync, {{"destination", &dst}, {"source 0", &src}});
+}
+
+void ProgramBuilder::Scan(isa::RedFunc func, const Tensor& dst, const Tensor& src, std::size_t dims,
+                          Narrowing narrowing, const Sync& sync) {
+  constexpr std::string_view op = "scan";
+  Pattern d = TakeApart(op, "destination", dst);
+  Pattern s = TakeApart(op, "source 0", src);
+  NeedSameParts(op, d, s);
+  MatchFree(op, d, s);
+  if (dims == 0 || dims > d.free.size()) {
+    Fail(op, OperandName(d.role, dst) + ": can't scan " + std::to_string(dims) + " dimensions, only 1.." +
+                 std::to_string(d.free.size()));
+  }
+  // Inside and outside of a group by themselves, so that no fold crosses its border.
+  const auto split = [dims](std::vector<Dim>& all) {
+    std::vector<Dim> inner(all.end() - static_cast<std::ptrdiff_t>(dims), all.end());
+    all.resize(all.size() - dims);
+    return inner;
+  };
+  std::vector<Dim> d_in = split(d.free), s_in = split(s.free);
+  Fold({&d_in, &s_in}, true);
+  if (d_in.empty()) d_in = s_in = {Dim{}};
+  Fold({&d.free, &s.free}, true);
+  d.free.insert(d.free.end(), d_in.begin(), d_in.end());
+  s.free.insert(s.free.end(), s_in.begin(), s_in.end());
+  isa::EngineInstr i{};
+  i.opcode = static_cast<std::uint8_t>(Op::kScan);
+  i.func = static_cast<std::uint8_t>(func);
+  i.rdims = static_cast<std::uint8_t>(d_in.size() - 1);
+  SetNarrowing(i, narrowing);
+  SetSizes(op, d, i.size);
+  SetDst(op, d, i);
+  SetSrc0(op, s, i);
+  EmitEngine(Queue::kVector, i, sync, {{"destination", &dst}, {"source 0", &src}});
+}
+
+void ProgramBuilder::BroadcastPartition(const Tensor& dst, const Tensor& src, const Sync& sync) {
+  constexpr std::string_view op = "shuffle";
+  Pattern d = TakeApart(op, "destination", dst);
+  Pattern s = TakeApart(op, "source", src);
+  if (s.parts != 1) Fail(op, OperandName(s.role, src) + " must have one partition");
+  MatchFree(op, d, s);
+  Fold({&d.free, &s.free}, false);
+  isa::EngineInstr i{};
+  i.opcode = static_cast<std::uint8_t>(Op::kShuffle);
+  i.func = static_cast<std::uint8_t>(isa::ShuffleFunc::kBroadcast);
+  SetSizes(op, d, i.size);
+  SetDst(op, d, i);
+  SetSrc0(op, s, i);
+  i.parts = i.parts_d;
+  EmitEngine(Queue::kVector, i, sync, {{"destination", &dst}, {"source", &src}});
+}
+
+void ProgramBuilder::ShufflePartitions(const Tensor& dst, const Tensor& src, const Tensor& index,
+                                       const Sync& sync) {
+  constexpr std::string_view op = "shuffle";
+  Pattern d = TakeApart(op, "destination", dst);
+  Pattern s = TakeApart(op, "source", src);
+  const Pattern x = TakeApart(op, "index", index);
+  NeedSameParts(op, d, s);
+  NeedSameParts(op, d, x);
+  if (index.Elements() != x.parts || index.place != Place::kSbuf || index.dtype != Dtype::kInt32) {
+    Fail(op, OperandName(x.role, index) + " must be one int32 of each partition, in SBUF");
+  }
+  MatchFree(op, d, s);
+  Fold({&d.free, &s.free}, false);
+  isa::EngineInstr i{};
+  i.opcode = static_cast<std::uint8_t>(Op::kShuffle);
+  i.func = static_cast<std::uint8_t>(isa::ShuffleFunc::kIndex);
+  SetSizes(op, d, i.size);
+  SetDst(op, d, i);
+  SetSrc0(op, s, i);
+  i.imm0 = Offset(op, x);
+  EmitEngine(Queue::kVector, i, sync,
+             {{"destination", &dst}, {"source", &src}, {"", nullptr}, {"index", &index}});
+}
+
+void ProgramBuilder::TransposeBlocks(const Tensor& dst, const Tensor& src, const Sync& sync) {
+  constexpr std::string_view op = "shuffle";
+  Pattern d = TakeApart(op, "destination", dst);
+  Pattern s = TakeApart(op, "source", src);
+  const auto square = [op](const Pattern& p) {
+    if (p.free.empty() || p.free.back().size != p.parts) {
+      Fail(op, OperandName(p.role, *p.tensor) + ": the last dimension must be as long as dimension 0");
+    }
+  };
+  square(d);
+  square(s);
+  if (d.parts != s.parts) {
+    Fail(op, OperandName(s.role, src) + " has other partitions than " + OperandName(d.role, dst));
+  }
+  MatchFree(op, d, s);
+  const Dim d_row = d.free.back(), s_row = s.free.back();
+  d.free.pop_back();
+  s.free.pop_back();
+  Fold({&d.free, &s.free}, true);
+  d.free.push_back(d_row);
+  s.free.push_back(s_row);
+  isa::EngineInstr i{};
+  i.opcode = static_cast<std::uint8_t>(Op::kShuffle);
+  i.func = static_cast<std::uint8_t>(isa::ShuffleFunc::kTranspose);
+  SetSizes(op, d, i.size);
+  SetDst(op, d, i);
+  SetSrc0(op, s, i);
+  EmitEngine(Queue::kVector, i, sync, {{"destination", &dst}, {"source", &src}});
+}
+
+void ProgramBuilder::ActAny(isa::ActFunc func, isa::ActSum sum, std::size_t reduced,
+                            const Tensor& dst, const Tensor& src, float scale, const Tensor* bias,
+                            float imm, Narrowing narrowing, const Sync& sync) {
   constexpr std::string_view op = "act";
   Pattern d = TakeApart(op, "destination", dst);
   Pattern s0 = TakeApart(op, "source 0", src);
   NeedSameParts(op, d, s0);
-  MatchFree(op, d, s0);
-  std::vector<std::vector<Dim>*> all = {&d.free, &s0.free};
   std::optional<Pattern> s1;
   if (bias) {
     s1 = TakeApart(op, "bias", *bias);
     NeedSameParts(op, d, *s1);
-    MatchFree(op, d, *s1);
-    all.push_back(&s1->free);
   }
-  Fold(all, false);
   isa::EngineInstr i{};
+  if (sum == isa::ActSum::kNone) {
+    MatchFree(op, d, s0);
+    std::vector<std::vector<Dim>*> all = {&d.free, &s0.free};
+    if (s1) {
+      MatchFree(op, d, *s1);
+      all.push_back(&s1->free);
+    }
+    Fold(all, false);
+  } else {
+    if (s1) MatchFree(op, s0, *s1);
+    if (sum == isa::ActSum::kTotal) {
+      i.rdims = Reducing(op, d, s0, reduced, s1 ? &*s1 : nullptr);
+    } else {
+      // The destination has all dimensions; the same ones of size 1 go in source and destination.
+      MatchFree(op, d, s0);
+      const std::vector<Dim> dst_dims = d.free;
+      std::vector<Dim> whole;
+      for (const Dim& dim : dst_dims) {
+        if (dim.size != 1) whole.push_back(dim);
+      }
+      Pattern outer = d;
+      outer.free.resize(dst_dims.size() - std::min(reduced, dst_dims.size()));
+      i.rdims = Reducing(op, outer, s0, reduced, s1 ? &*s1 : nullptr);
+      if (whole.size() < s0.free.size()) whole.push_back(Dim{});
+      d.free = whole;
+    }
+  }
   i.opcode = static_cast<std::uint8_t>(Op::kAct);
   i.func = static_cast<std::uint8_t>(func);
+  i.sum = static_cast<std::uint8_t>(sum);
   i.imm0 = std::bit_cast<std::uint32_t>(scale);
   SetNarrowing(i, narrowing);
-  SetSizes(op, d, i.size);
+  SetSizes(op, s0, i.size);
   SetDst(op, d, i);
   SetSrc0(op, s0, i);
   std::vector<Operand> operands = {{"destination", &dst}, {"source 0", &src}};
@@ -593,12 +846,50 @@ void ProgramBuilder::ActAny(isa::ActFunc func, const Tensor& dst, const Tensor& 
 
 void ProgramBuilder::Act(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale,
                          const Tensor& bias, Narrowing narrowing, const Sync& sync) {
-  ActAny(func, dst, src, scale, &bias, 0, narrowing, sync);
+  ActAny(func, isa::ActSum::kNone, 0, dst, src, scale, &bias, 0, narrowing, sync);
 }
 
 void ProgramBuilder::Act(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale,
                          float bias, Narrowing narrowing, const Sync& sync) {
-  ActAny(func, dst, src, scale, nullptr, bias, narrowing, sync);
+  ActAny(func, isa::ActSum::kNone, 0, dst, src, scale, nullptr, bias, narrowing, sync);
+}
+
+void ProgramBuilder::ActSum(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale,
+                            const Tensor& bias, std::size_t reduced, Narrowing narrowing,
+                            const Sync& sync) {
+  ActAny(func, isa::ActSum::kTotal, reduced, dst, src, scale, &bias, 0, narrowing, sync);
+}
+
+void ProgramBuilder::ActSum(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale,
+                            float bias, std::size_t reduced, Narrowing narrowing,
+                            const Sync& sync) {
+  ActAny(func, isa::ActSum::kTotal, reduced, dst, src, scale, nullptr, bias, narrowing, sync);
+}
+
+void ProgramBuilder::ActRunning(isa::ActFunc func, const Tensor& dst, const Tensor& src,
+                                float scale, float bias, std::size_t reduced, Narrowing narrowing,
+                                const Sync& sync) {
+  ActAny(func, isa::ActSum::kRunning, reduced, dst, src, scale, nullptr, bias, narrowing, sync);
+}
+
+void ProgramBuilder::Load(const Tensor& image, const Sync& sync) {
+  constexpr std::string_view op = "load";
+  Pattern s = TakeApart(op, "tables", image);
+  if (s.free.size() != 1) {
+    Fail(op, OperandName(s.role, image) + " must have two dimensions [partitions][words]");
+  }
+  isa::EngineInstr i{};
+  i.opcode = static_cast<std::uint8_t>(Op::kLoad);
+  SetSizes(op, s, i.size);
+  SetSrc0(op, s, i);
+  EmitEngine(Queue::kScalar, i, sync, {{"destination", &image}, {"tables", &image}});
+}
+
+void ProgramBuilder::LoadFunctions(const Tensor& image, Queue ring, const Sync& sync) {
+  if (!tables_) tables_ = NewCounter("function tables");
+  const Tensor here = Sbuf("function tables", image.dtype, image.Shape());
+  Copy(ring, here, image, {sync.waits, tables_->Tick(), false});
+  Load(here, {{tables_->Until(tables_->count())}, sync.signal, sync.irq});
 }
 
 void ProgramBuilder::Copy(Queue ring, const Tensor& dst, const Tensor& src, const Sync& sync) {

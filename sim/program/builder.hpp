@@ -8,11 +8,13 @@
 // Test  tb/program/builder_test.cpp
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sim/isa/isa.hpp"
@@ -54,6 +56,59 @@ struct MatmulOptions {
   // 1, 2 or 4 matmuls side by side: the operands are those of the first, the others' lie rows / tiles
   // partitions further each.
   std::uint32_t tiles = 1;
+};
+
+// The other operand of an elementwise function: a tensor, a number, or 32 bits of an integer function.
+class Value {
+ public:
+  Value(const Tensor& tensor) : tensor_(&tensor) {}  // implicit, as the next: an operand is written as it is
+  Value(float number) : bits_(std::bit_cast<std::uint32_t>(number)) {}
+  static Value Word(std::uint32_t bits) {
+    Value v(0.0f);
+    v.bits_ = bits;
+    return v;
+  }
+  static Value None() { return Value(0.0f); }  // of abs
+  const Tensor* tensor() const { return tensor_; }
+  std::uint32_t bits() const { return bits_; }
+
+ private:
+  const Tensor* tensor_ = nullptr;
+  std::uint32_t bits_ = 0;
+};
+
+// Source 0 of an elementwise instruction that lies in no memory; its elements are integers.
+struct Generated {
+  isa::Source source = isa::Source::kIota;
+  std::int32_t base = 0;
+  std::vector<std::int32_t> steps;  // from element to element of the destination's free dimensions
+  std::int32_t part_step = 0;       // from partition to partition
+
+  // base + sum of index * step + part_step * (partition - first partition), within 24 signed bits.
+  static Generated Iota(std::int32_t base, std::vector<std::int32_t> steps,
+                        std::int32_t part_step = 0) {
+    return {isa::Source::kIota, base, std::move(steps), part_step};
+  }
+  // A new random word of 24 bits for every element.
+  static Generated Random() { return {isa::Source::kRandom, 0, {}, 0}; }
+};
+class Source0 {
+ public:
+  Source0(const Tensor& tensor) : tensor_(&tensor) {}  // implicit, as the next
+  Source0(const Generated& generated) : generated_(&generated) {}
+  const Tensor* tensor() const { return tensor_; }
+  const Generated* generated() const { return generated_; }
+
+ private:
+  const Tensor* tensor_ = nullptr;
+  const Generated* generated_ = nullptr;
+};
+
+// One step of an elementwise instruction: func(what came before, value), or swapped.
+struct Step {
+  isa::VecFunc func = isa::VecFunc::kCopy;
+  Value value = Value::None();
+  bool swapped = false;
 };
 
 // Operands of one of several matmuls whose results are added.
@@ -118,20 +173,69 @@ class ProgramBuilder {
   // One byte of the elements, 0 the lowest, as int32 of -128..127: a cast to int8 writes the byte.
   void TransposeByte(const Tensor& dst, const Tensor& src, std::uint8_t byte,
                      const Sync& sync = {});
-  void Elementwise(isa::VecFunc func, const Tensor& dst, const Tensor& a, const Tensor& b,
+  // dst = func(a, b); a tensor b of size 1 in its free dimensions is a number per partition.
+  void Elementwise(isa::VecFunc func, const Tensor& dst, const Source0& a, const Value& b,
                    Narrowing narrowing = {}, const Sync& sync = {});
-  void Elementwise(isa::VecFunc func, const Tensor& dst, const Tensor& a, float b,
-                   Narrowing narrowing = {}, const Sync& sync = {});
+  // dst = step of a. With abs the value is none.
+  void Elementwise(const Tensor& dst, const Source0& a, const Step& step, Narrowing narrowing = {},
+                   const Sync& sync = {});
+  // dst = second(first(a)) in one pass. The first step's value is a number or an fp32 (integer
+  // functions: int32) tensor in SBUF of one element per partition; the second's is any. Multiply then
+  // add or subtract is fused: one rounding.
+  void TwoSteps(const Tensor& dst, const Source0& a, const Step& first, const Step& second,
+                Narrowing narrowing = {}, const Sync& sync = {});
+  // dst = the integers of Generated::Iota
+  void Iota(const Tensor& dst, std::int32_t base, std::vector<std::int32_t> steps,
+            std::int32_t part_step = 0, const Sync& sync = {});
+  // dst = random numbers, uniform in [0, range); narrower types round toward zero and so never reach
+  // range. For random bits: Elementwise(kAnd, int32 dst, Generated::Random(), Value::Word(mask)).
+  void Random(const Tensor& dst, float range = 1.0f, const Sync& sync = {});
   // dst = src on the vector engine: cast, move between PSUM and SBUF
   void Cast(const Tensor& dst, const Tensor& src, Narrowing narrowing = {}, const Sync& sync = {});
   // Reduces the innermost `reduced` dimensions of src; dst has the others.
   void Reduce(isa::RedFunc func, const Tensor& dst, const Tensor& src, std::size_t reduced = 1,
               Narrowing narrowing = {}, const Sync& sync = {});
+  // dst[...] = the reduction (sum, max, min) of the elements so far; anew every `dims` innermost
+  // dimensions.
+  void Scan(isa::RedFunc func, const Tensor& dst, const Tensor& src, std::size_t dims = 1,
+            Narrowing narrowing = {}, const Sync& sync = {});
+  // dst[..., 0], dst[..., 1] = mean and variance (of the population) over the innermost dimensions
+  void Stats(const Tensor& dst, const Tensor& src, std::size_t reduced = 1,
+             Narrowing narrowing = {}, const Sync& sync = {});
+  // Between partitions, every bit as it was; dst and src have the same dtype and free shape.
+  // Every partition of dst gets the one partition of src.
+  void BroadcastPartition(const Tensor& dst, const Tensor& src, const Sync& sync = {});
+  // Partition p of dst gets the same bytes of partition index[p] (absolute, modulo the rows) that
+  // src has in its own; index is int32 [parts][1] in SBUF, src in the same partitions as dst.
+  void ShufflePartitions(const Tensor& dst, const Tensor& src, const Tensor& index,
+                         const Sync& sync = {});
+  // dst[m][...][k] = src[k][...][m]: blocks of parts x parts elements
+  void TransposeBlocks(const Tensor& dst, const Tensor& src, const Sync& sync = {});
   // dst = func(src * scale + bias)
   void Act(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale, const Tensor& bias,
            Narrowing narrowing = {}, const Sync& sync = {});
   void Act(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale = 1.0f,
            float bias = -0.0f, Narrowing narrowing = {}, const Sync& sync = {});
+  // dst = the sums of func(src * scale + bias) over the innermost `reduced` dimensions of src, which
+  // dst does not have; for softmax, exp and its sum in one pass.
+  void ActSum(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale,
+              const Tensor& bias, std::size_t reduced = 1, Narrowing narrowing = {},
+              const Sync& sync = {});
+  void ActSum(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale = 1.0f,
+              float bias = -0.0f, std::size_t reduced = 1, Narrowing narrowing = {},
+              const Sync& sync = {});
+  // dst has src's shape: every element the sum so far along the innermost `reduced` dimensions.
+  void ActRunning(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale = 1.0f,
+                  float bias = -0.0f, std::size_t reduced = 1, Narrowing narrowing = {},
+                  const Sync& sync = {});
+  // Loads a set of function tables from DRAM (FunctionSet::Place), in place of the one before:
+  // a copy on `ring` to SBUF, a few bytes of every partition from Sbuf(), and a load on the scalar
+  // queue, behind which acts come by themselves. sync.waits hold the copy back; the signal tells
+  // that the load is done and that the SBUF bytes may be used for something else.
+  void LoadFunctions(const Tensor& image, isa::Queue ring = isa::Queue::kDma0,
+                     const Sync& sync = {});
+  // The load alone: the image lies in SBUF.
+  void Load(const Tensor& image, const Sync& sync = {});
   // DMA; ring is kDma0 or kDma1. Any views of DRAM and SBUF with equal shapes.
   void Copy(isa::Queue ring, const Tensor& dst, const Tensor& src, const Sync& sync = {});
   void Nop(isa::Queue queue, const Sync& sync = {});
@@ -155,10 +259,11 @@ class ProgramBuilder {
                const Tensor& src);
   void CheckAndAppend(isa::Queue queue, const isa::Encoded& encoded,
                       const std::vector<Operand>& operands);
-  void ElementwiseAny(isa::VecFunc func, const Tensor& dst, const Tensor& a, const Tensor* b,
-                      float imm, Narrowing narrowing, const Sync& sync);
-  void ActAny(isa::ActFunc func, const Tensor& dst, const Tensor& src, float scale,
-              const Tensor* bias, float imm, Narrowing narrowing, const Sync& sync);
+  void ElementwiseAny(const Tensor& dst, const Source0& a, const Step& first, const Step* second,
+                      Narrowing narrowing, const Sync& sync);
+  void ActAny(isa::ActFunc func, isa::ActSum sum, std::size_t reduced, const Tensor& dst,
+              const Tensor& src, float scale, const Tensor* bias, float imm, Narrowing narrowing,
+              const Sync& sync);
   // All waits but the last become nops; the last one is returned.
   std::optional<Wait> EmitExtraWaits(isa::Queue queue, const Sync& sync);
 
@@ -166,6 +271,7 @@ class ProgramBuilder {
   CheckLimits limits_;
   std::uint32_t sbuf_used_ = 0;
   std::map<std::string, std::uint8_t> semaphores_;
+  std::optional<Counter> tables_;
   Program program_;
 };
 

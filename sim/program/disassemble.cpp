@@ -70,7 +70,9 @@ std::string FuncText(Op op, std::uint8_t func) {
   switch (op) {
     case Op::kTranspose: return CodeText<isa::TransposeFunc>(func);
     case Op::kTensor: return CodeText<isa::VecFunc>(func);
-    case Op::kReduce: return CodeText<isa::RedFunc>(func);
+    case Op::kReduce:
+    case Op::kScan: return CodeText<isa::RedFunc>(func);
+    case Op::kShuffle: return CodeText<isa::ShuffleFunc>(func);
     case Op::kAct: return CodeText<isa::ActFunc>(func);
     default: return std::to_string(func);
   }
@@ -79,7 +81,8 @@ std::string FuncText(Op op, std::uint8_t func) {
 std::string EngineText(const EngineInstr& i) {
   const Op op = static_cast<Op>(i.opcode);
   std::string text(isa::Name(op));
-  const bool has_func = op == Op::kTranspose || op == Op::kTensor || op == Op::kReduce || op == Op::kAct;
+  const bool has_func = op == Op::kTranspose || op == Op::kTensor || op == Op::kReduce ||
+                        op == Op::kScan || op == Op::kShuffle || op == Op::kAct;
   if (has_func) {
     text += "." + FuncText(op, i.func);
   } else if (i.func) {
@@ -94,16 +97,22 @@ std::string EngineText(const EngineInstr& i) {
       i.str_0 != std::array<std::int16_t, 4>{}) {
     text += " src0=" + OperandText(i.space_0, i.dtype_0, i.part_0, i.parts, i.off_0, i.str_0);
   }
-  // The bias of act lies over two strides of source 1: shown as the number it is.
+  // Imm1 lies over two strides of source 1: shown as the number it is.
   auto strides = i.str_1;
-  const bool bias = op == Op::kAct && i.src1_imm;
+  const bool bias = (op == Op::kAct || (op == Op::kTensor && i.func_1)) && i.src1_imm;
   if (bias) strides[0] = strides[1] = 0;
   if (i.space_1 || i.dtype_1 || i.part_1 || i.off_1 || strides != std::array<std::int16_t, 4>{}) {
     text += " src1=" + OperandText(i.space_1, i.dtype_1, i.part_1, -1, i.off_1, strides);
   }
   if (i.src1_imm) text += " imm";
+  if (i.func_1) text += " then=" + CodeText<isa::VecFunc>(i.func_1);
+  if (i.rev) text += " rev";
+  if (i.rev_1) text += " rev1";
+  if (i.gen_0) text += " gen=" + CodeText<isa::Source>(i.gen_0);
+  if (i.scalar_ptr) text += " ptr";
   if (i.imm0) text += " imm0=" + Hex(i.imm0, 8);
   if (bias) text += " imm1=" + Hex(isa::Imm1(i), 8);
+  if (i.sum) text += " sum=" + CodeText<isa::ActSum>(i.sum);
   if (i.rdims) text += " rdims=" + std::to_string(i.rdims);
   if (i.acc) text += " acc";
   if (i.reuse) text += " reuse";
@@ -331,7 +340,9 @@ Encoded Assemble(Queue queue, std::string_view line) {
     const std::string func = head.substr(dot + 1);
     const std::int64_t code = op == Op::kTranspose ? Code(isa::kAllTransposeFunc, func, head)
                               : op == Op::kTensor ? Code(isa::kAllVecFunc, func, head)
-                              : op == Op::kReduce ? Code(isa::kAllRedFunc, func, head)
+                              : op == Op::kReduce || op == Op::kScan
+                                  ? Code(isa::kAllRedFunc, func, head)
+                              : op == Op::kShuffle ? Code(isa::kAllShuffleFunc, func, head)
                               : op == Op::kAct    ? Code(isa::kAllActFunc, func, head)
                                                   : Number("x", head);
     Set(e.func, code, 8, false, head);
@@ -364,6 +375,16 @@ Encoded Assemble(Queue queue, std::string_view line) {
       ReadOperand(value, word, e.space_1, e.dtype_1, e.part_1, nullptr, e.off_1, e.str_1);
     } else if (key == "imm") {
       e.src1_imm = 1;
+    } else if (key == "then") {
+      Set(e.func_1, Code(isa::kAllVecFunc, value, word), 8, false, word);
+    } else if (key == "rev") {
+      e.rev = 1;
+    } else if (key == "rev1") {
+      e.rev_1 = 1;
+    } else if (key == "gen") {
+      Set(e.gen_0, Code(isa::kAllSource, value, word), 2, false, word);
+    } else if (key == "ptr") {
+      e.scalar_ptr = 1;
     } else if (key == "imm0") {
       Set(e.imm0, Number(value, word), 32, false, word);
     } else if (key == "imm1") {
@@ -372,6 +393,8 @@ Encoded Assemble(Queue queue, std::string_view line) {
       isa::SetImm1(e, bits);
     } else if (key == "rdims") {
       Set(e.rdims, Number(value, word), 2, false, word);
+    } else if (key == "sum") {
+      Set(e.sum, Code(isa::kAllActSum, value, word), 2, false, word);
     } else if (key == "acc") {
       e.acc = 1;
     } else if (key == "reuse") {

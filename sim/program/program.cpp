@@ -4,6 +4,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "sim/data/crc32.hpp"
 #include "sim/program/disassemble.hpp"
 
 namespace dither {
@@ -14,14 +15,10 @@ constexpr std::uint32_t kFileVersion = 1;
 constexpr std::size_t kHeaderBytes = isa::kInstrBytes;  // keeps the file a multiple of 64
 constexpr std::size_t kVersionAt = 8, kRowsAt = 12, kCountsAt = 16, kCrcAt = 60;
 
-std::uint32_t Crc32(const std::vector<std::uint8_t>& bytes) {
-  std::uint32_t crc = 0xffffffff;
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    if (i >= kCrcAt && i < kCrcAt + 4) continue;  // the sum doesn't cover itself
-    crc ^= bytes[i];
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0xedb88320u : 0);
-  }
-  return ~crc;
+// The sum doesn't cover itself.
+std::uint32_t FileCrc(const std::vector<std::uint8_t>& bytes) {
+  const std::span all(bytes);
+  return Crc32Of(all.subspan(kCrcAt + 4), Crc32Of(all.first(kCrcAt)));
 }
 
 void Put32(std::vector<std::uint8_t>& bytes, std::size_t at, std::uint32_t value) {
@@ -51,7 +48,7 @@ void Program::Save(const std::filesystem::path& path) const {
     Put32(bytes, kCountsAt + 4 * q, static_cast<std::uint32_t>(queues[q].size()));
     for (const auto& encoded : queues[q]) bytes.insert(bytes.end(), encoded.begin(), encoded.end());
   }
-  Put32(bytes, kCrcAt, Crc32(bytes));
+  Put32(bytes, kCrcAt, FileCrc(bytes));
   std::ofstream file(path, std::ios::binary);
   file.write(reinterpret_cast<const char*>(bytes.data()),
              static_cast<std::streamsize>(bytes.size()));
@@ -90,7 +87,7 @@ Program Program::Load(const std::filesystem::path& path) {
                            ", the header announces " + std::to_string(total) +
                            " instructions, that is " + std::to_string(expected) + " bytes" + found);
   }
-  if (Crc32(bytes) != Get32(bytes, kCrcAt)) {
+  if (FileCrc(bytes) != Get32(bytes, kCrcAt)) {
     throw ProgramFileError(name +
                            ": corrupt, the CRC-32 of the contents differs from the header's");
   }

@@ -5,7 +5,7 @@
 // only change sizes and steps; what no instruction can express is refused when an instruction is
 // built.
 //
-// Test  tb/program/tensor_test.cpp
+// Test  tb/program/builder_test.cpp
 #pragma once
 
 #include <cstdint>

@@ -124,8 +124,6 @@ TileGemmPlan PlanTileGemm(const isa::Config& config, std::uint32_t k, std::uint3
       for (std::uint32_t nl = 1; nl <= std::min(total, tiles); ++nl) {
         const std::uint32_t nv = total / nl;
         if (nl * nv != total || (nv > 1 && plan.moving / nv < 2 * rows)) continue;
-        const std::uint32_t most_l = std::min(Ceil(tiles, nl) * rows, plan.stationary);
-        if (!Fits(config, plan.stripes, most_l, Ceil(plan.moving, nv), place)) continue;
         if (place == ResultPlace::kOverStationary && total > 1) continue;
         for (std::uint32_t i = 0; i < nl; ++i) {
           // The ragged tile is the very first.
@@ -140,7 +138,12 @@ TileGemmPlan PlanTileGemm(const isa::Config& config, std::uint32_t k, std::uint3
             plan.slabs.push_back({edge(i), edge(i + 1) - edge(i), v(j), v(j + 1) - v(j), place});
           }
         }
-        return plan;
+        // Every slab: a column less may put two tiles into a bank and so need more room for results.
+        const bool fit = std::all_of(plan.slabs.begin(), plan.slabs.end(), [&](const TileGemmPlan::Slab& slab) {
+          return Fits(config, plan.stripes, slab.stationary, slab.moving, place);
+        });
+        if (fit) return plan;
+        plan.slabs.clear();
       }
     }
   }

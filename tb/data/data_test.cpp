@@ -1,7 +1,7 @@
 // Data sets, pictures, the host trainer and its model file, on small files made here: no network,
 // no downloaded data.
 //
-// Model   sim/data/dataset.hpp, sim/train/mlp.hpp, sim/train/train.hpp
+// Model   sim/data/dataset.hpp, sim/host_train/mlp.hpp, sim/host_train/train.hpp
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdlib>
@@ -12,10 +12,11 @@
 #include <string>
 #include <vector>
 
+#include "sim/data/crc32.hpp"
 #include "sim/data/dataset.hpp"
 #include "sim/data/random.hpp"
-#include "sim/train/mlp.hpp"
-#include "sim/train/train.hpp"
+#include "sim/host_train/mlp.hpp"
+#include "sim/host_train/train.hpp"
 
 namespace fs = std::filesystem;
 using Catch::Matchers::Contains;
@@ -92,6 +93,13 @@ std::string LoadError(const fs::path& path) {
     return error.what();
   }
   return "";
+}
+
+TEST_CASE("CRC-32 is the one of IEEE 802.3, in one piece or several", "[data][crc]") {
+  const std::string text = "123456789";
+  CHECK(Crc32Of(text) == 0xcbf43926);
+  CHECK(Crc32Of(text.substr(4), Crc32Of(text.substr(0, 4))) == 0xcbf43926);
+  CHECK(Crc32({}, 5) == 5);
 }
 
 TEST_CASE("a saved data set loads as it was, under its folder's name", "[data][directed]") {

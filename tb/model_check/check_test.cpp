@@ -50,10 +50,34 @@ isa::EngineInstr Reduce() {
   i.str_d = {0, 1, 0, 0};
   return i;
 }
+isa::EngineInstr Stats() {
+  isa::EngineInstr i = Reduce();
+  i.opcode = Code(isa::Op::kStats);
+  i.func = 0;
+  i.str_d = {1, 4, 0, 0};
+  return i;
+}
+isa::EngineInstr Shuffle() {
+  isa::EngineInstr i = Tensor();
+  i.opcode = Code(isa::Op::kShuffle);
+  i.func = Code(isa::ShuffleFunc::kIndex);
+  return i;
+}
 isa::EngineInstr Act() {
   isa::EngineInstr i = Tensor();
   i.opcode = Code(isa::Op::kAct);
   i.func = Code(isa::ActFunc::kRelu);
+  return i;
+}
+isa::EngineInstr Load() {
+  isa::EngineInstr i;
+  i.opcode = Code(isa::Op::kLoad);
+  i.dtype_0 = Code(Dtype::kInt32);
+  i.parts = 4;
+  i.part_0 = 2;
+  i.size = {64, 1, 1, 1};
+  i.str_0 = {1, 0, 0, 0};
+  i.off_0 = 0x100;
   return i;
 }
 isa::DmaInstr Copy() {
@@ -88,6 +112,8 @@ TEST_CASE("the examples that the other cases change are legal", "[check][smoke]"
   CHECK(Check(Queue::kVector, Tensor()) == CheckResult{});
   CHECK(Check(Queue::kVector, Reduce()) == CheckResult{});
   CHECK(Check(Queue::kScalar, Act()) == CheckResult{});
+  CHECK(Check(Queue::kVector, Stats()) == CheckResult{});
+  CHECK(Check(Queue::kVector, Shuffle()) == CheckResult{});
   CHECK(Check(Copy()) == CheckResult{});
 }
 
@@ -105,18 +131,161 @@ TEST_CASE("a nop is free of everything but the reserved bits of its layout", "[c
   e.fill(0xff);
   e[0] = Code(isa::Op::kNop);
   CHECK(CheckInstruction(Queue::kVector, e, kNano).err == Err::kReservedField);
-  for (const int bit : {23, 63}) isa::SetBits(e, bit, 1, 0);
-  for (const int byte : {15, 19, 23, 27}) e[byte] = 0;
+  for (const int bit : {23, 63, 126, 189, 190, 191}) isa::SetBits(e, bit, 1, 0);
+  isa::SetBits(e, 218, 6, 0);
   CHECK(CheckInstruction(Queue::kVector, e, kNano).err == Err::kNone);
   CHECK(CheckInstruction(Queue::kDma0, e, kNano).err == Err::kReservedField);
 }
 
 TEST_CASE("functions and rounding modes have to be defined", "[check][directed]") {
   CHECK(Check(Queue::kTensor, With<E>(Matmul(), [](E& i) { i.func = 1; })).err == Err::kBadFunc);
-  CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.func = 6; })).err == Err::kBadFunc);
-  CHECK(Check(Queue::kVector, With<E>(Reduce(), [](E& i) { i.func = 3; })).err == Err::kBadFunc);
-  CHECK(Check(Queue::kScalar, With<E>(Act(), [](E& i) { i.func = 2; })).err == Err::kBadFunc);
+  CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.func = 21; })).err == Err::kBadFunc);
+  CHECK(Check(Queue::kVector, With<E>(Tensor(), [](E& i) { i.func_1 = 21; })).err == Err::kBadFunc);
+  CHECK(Check(Queue::kVector, With<E>(Reduce(), [](E& i) { i.func = 4; })).err == Err::kBadFunc);
+  CHECK(Check(Queue::kVector, With<E>(Reduce(), [](E& i) {
+    i.opcode = Code(isa::Op::kScan);
+    i.func = 3;
+  })).err == Err::kBadFunc);
+  CHECK(Check(Queue::kVector, With<E>(Stats(), [](E& i) { i.func = 1; })).err == Err::kBadFunc);
+  CHECK(Check(Queue::kVector, With<E>(Shuffle(), [](E& i) { i.func = 3; })).err == Err::kBadFunc);
+  CHECK(Check(Queue::kScalar, With<E>(Act(), [](E& i) { i.func = 27; })).err == Err::kBadFunc);
+  CHECK(Check(Queue::kScalar, With<E>(Act(), [](E& i) { i.func = 26; })).err == Err::kNone);
+  CHECK(Check(Queue::kScalar, With<E>(Act(), [](E& i) { i.sum = 3; })).err == Err::kBadFunc);
+  CHECK(Check(Queue::kScalar, With<E>(Load(), [](E& i) { i.func = 1; })).err == Err::kBadFunc);
   CHECK(Check(Queue::kScalar, With<E>(Act(), [](E& i) { i.round = 3; })).err == Err::kBadFunc);
+}
+
+TEST_CASE("modes of a two-step instruction that mean nothing are no functions", "[check][directed]") {
+  using isa::VecFunc;
+  const auto tensor = [](const std::function<void(E&)>& change) {
+    return Check(Queue::kVector, With<E>(Tensor(), change)).err;
+  };
+  CHECK(tensor([](E& i) { i.func_1 = Code(VecFunc::kMul); }) == Err::kNone);
+  CHECK(tensor([](E& i) { i.func_1 = Code(VecFunc::kAbs); }) == Err::kNone);
+  CHECK(tensor([](E& i) { i.rev = 1; }) == Err::kNone);
+  CHECK(tensor([](E& i) { i.rev = 1, i.func = Code(VecFunc::kCopy); }) == Err::kBadFunc);
+  CHECK(tensor([](E& i) { i.rev = 1, i.func = Code(VecFunc::kAbs); }) == Err::kBadFunc);
+  CHECK(tensor([](E& i) { i.rev_1 = 1; }) == Err::kBadFunc);
+  CHECK(tensor([](E& i) { i.rev_1 = 1, i.func_1 = Code(VecFunc::kAbs); }) == Err::kBadFunc);
+  CHECK(tensor([](E& i) { i.scalar_ptr = 1; }) == Err::kBadFunc);
+  CHECK(tensor([](E& i) { i.scalar_ptr = 1, i.src1_imm = 1; }) == Err::kNone);
+  CHECK(tensor([](E& i) { i.scalar_ptr = 1, i.func_1 = Code(VecFunc::kMul); }) == Err::kNone);
+  CHECK(tensor([](E& i) { i.gen_0 = 3; }) == Err::kBadFunc);
+  CHECK(tensor([](E& i) { i.gen_0 = 1, i.dtype_0 = 0, i.part_0 = 200; }) == Err::kNone);
+  CHECK(tensor([](E& i) { i.gen_0 = 2, i.round = 1; }) == Err::kBadFunc);
+  CHECK(tensor([](E& i) { i.gen_0 = 1, i.round = 1; }) == Err::kNone);
+  // Functions of words and of floats don't follow each other.
+  const auto words = [](E& i) {
+    i.func = Code(VecFunc::kShr);
+    i.dtype_d = i.dtype_0 = i.dtype_1 = Code(Dtype::kInt32);
+  };
+  CHECK(tensor(words) == Err::kNone);
+  CHECK(tensor([&](E& i) { words(i), i.func_1 = Code(VecFunc::kAnd); }) == Err::kNone);
+  CHECK(tensor([&](E& i) { words(i), i.func_1 = Code(VecFunc::kAdd); }) == Err::kBadFunc);
+  CHECK(tensor([&](E& i) { words(i), i.func = 1, i.func_1 = Code(VecFunc::kAnd); }) == Err::kBadFunc);
+  // Only tensor has them.
+  for (const E& other : {Matmul(), Reduce(), Act(), Stats(), Shuffle()}) {
+    const Queue q = other.opcode == 0x10 ? Queue::kTensor : other.opcode == 0x30 ? Queue::kScalar : Queue::kVector;
+    CHECK(Check(q, With<E>(other, [](E& i) { i.func_1 = 1; })).err == Err::kBadFunc);
+    CHECK(Check(q, With<E>(other, [](E& i) { i.rev = 1; })).err == Err::kBadFunc);
+    CHECK(Check(q, With<E>(other, [](E& i) { i.rev_1 = 1; })).err == Err::kBadFunc);
+    CHECK(Check(q, With<E>(other, [](E& i) { i.scalar_ptr = 1; })).err == Err::kBadFunc);
+    CHECK(Check(q, With<E>(other, [](E& i) { i.gen_0 = 1; })).err == Err::kBadFunc);
+  }
+}
+
+TEST_CASE("the words of the partitions are an operand of their own", "[check][directed]") {
+  const auto scalars = [](std::uint32_t at) {
+    return Check(Queue::kVector, With<E>(Tensor(), [at](E& i) {
+      i.func_1 = Code(isa::VecFunc::kAdd);
+      i.scalar_ptr = 1;
+      i.imm0 = at;
+    }));
+  };
+  CHECK(scalars(kNano.sbuf_bytes - 4) == CheckResult{});
+  CHECK(scalars(kNano.sbuf_bytes) == CheckResult{Err::kSbufRange, 3, kNano.sbuf_bytes + 3});
+  CHECK(scalars(0x80000000u) == CheckResult{Err::kSbufRange, 3, 0x80000003});
+  CHECK(scalars(6) == CheckResult{Err::kMisaligned, 3, 0});
+  CHECK(Check(Queue::kVector, With<E>(Shuffle(), [](E& i) { i.imm0 = 2; })) ==
+        CheckResult{Err::kMisaligned, 3, 0});
+}
+
+TEST_CASE("integer functions, argmax and shuffles have their dtypes", "[check][directed]") {
+  using isa::VecFunc;
+  const auto words = [](int operand) {
+    return Check(Queue::kVector, With<E>(Tensor(), [operand](E& i) {
+      i.func = Code(VecFunc::kXor);
+      i.dtype_d = i.dtype_0 = i.dtype_1 = Code(Dtype::kInt32);
+      (operand == 0 ? i.dtype_d : operand == 1 ? i.dtype_0 : i.dtype_1) = Code(Dtype::kFp32);
+    }));
+  };
+  for (std::uint8_t n = 0; n < 3; ++n) CHECK(words(n) == CheckResult{Err::kBadDtype, n, 0});
+  CHECK(Check(Queue::kVector, With<E>(Reduce(), [](E& i) { i.func = 3; })) ==
+        CheckResult{Err::kBadDtype, 0, 0});
+  CHECK(Check(Queue::kVector, With<E>(Reduce(), [](E& i) { i.func = 3, i.dtype_d = 7; })).err == Err::kNone);
+  CHECK(Check(Queue::kVector, With<E>(Shuffle(), [](E& i) { i.dtype_0 = 2; })) ==
+        CheckResult{Err::kBadDtype, 0, 0});
+}
+
+TEST_CASE("shapes and partitions of statistics and shuffles", "[check][directed]") {
+  CHECK(Check(Queue::kVector, With<E>(Stats(), [](E& i) { i.rdims = 1; })) ==
+        CheckResult{Err::kBadStride, 0, 0});
+  // Two results, whatever the size of the group.
+  CHECK(Check(Queue::kVector, With<E>(Stats(), [](E& i) {
+    i.size = {4000, 1, 1, 1}, i.str_0 = {0, 0, 0, 0}, i.str_d = {1, 0, 0, 0};
+    i.off_d = kNano.sbuf_bytes - 8;
+  })) == CheckResult{});
+  CHECK(Check(Queue::kVector, With<E>(Stats(), [](E& i) {
+    i.size = {4000, 1, 1, 1}, i.str_0 = {0, 0, 0, 0}, i.str_d = {2, 0, 0, 0};
+    i.off_d = kNano.sbuf_bytes - 8;
+  })) == CheckResult{Err::kSbufRange, 0, kNano.sbuf_bytes + 3});
+  const auto shuffle = [](isa::ShuffleFunc func, const std::function<void(E&)>& change) {
+    return Check(Queue::kVector, With<E>(Shuffle(), [&](E& i) {
+      i.func = Code(func);
+      change(i);
+    }));
+  };
+  using isa::ShuffleFunc;
+  CHECK(shuffle(ShuffleFunc::kIndex, [](E& i) { i.part_0 = 3; }) == CheckResult{Err::kBadPartition, 0, 0});
+  CHECK(shuffle(ShuffleFunc::kBroadcast, [](E& i) { i.part_0 = 7; }) == CheckResult{});
+  CHECK(shuffle(ShuffleFunc::kBroadcast, [](E& i) { i.part_0 = 8; }) == CheckResult{Err::kBadPartition, 1, 0});
+  CHECK(shuffle(ShuffleFunc::kTranspose, [](E& i) { i.part_0 = 4; }) == CheckResult{});
+  CHECK(shuffle(ShuffleFunc::kTranspose, [](E& i) { i.part_0 = 5; }) == CheckResult{Err::kBadPartition, 1, 0});
+  CHECK(shuffle(ShuffleFunc::kTranspose, [](E& i) { i.size[0] = 3; }) == CheckResult{Err::kBadSize, 0, 0});
+}
+
+TEST_CASE("a load of function tables is whole words of int32 in SBUF", "[check][directed]") {
+  const auto is = [](const std::function<void(E&)>& change, CheckResult want) {
+    return Check(Queue::kScalar, With<E>(Load(), change)) == want;
+  };
+  CHECK(Check(Queue::kScalar, Load()).err == Err::kNone);
+  CHECK(Check(Queue::kVector, Load()).err == Err::kIllegalOpcode);
+  CHECK(is([](E& i) { i.dtype_0 = Code(Dtype::kFp32); }, {Err::kBadDtype, 1, 0}));
+  CHECK(is([](E& i) { i.space_0 = 1; }, {Err::kBadSpace, 1, 0}));
+  CHECK(is([](E& i) { i.size[0] = 63; }, {Err::kBadSize, 0, 0}));
+  CHECK(is([](E& i) { i.size[2] = 2; }, {Err::kBadSize, 0, 0}));
+  CHECK(is([](E& i) { i.parts = 0; }, {Err::kBadSize, 0, 0}));
+  CHECK(is([](E& i) { i.str_0[0] = 2; }, {Err::kBadStride, 1, 0}));
+  CHECK(is([](E& i) { i.parts = 7; }, {Err::kBadPartition, 1, 0}));
+  CHECK(is([](E& i) { i.off_0 = 0x104; }, {Err::kMisaligned, 1, 0}));
+  CHECK(is([](E& i) { i.off_0 = 16384 - 248; }, {Err::kSbufRange, 1, 16384 + 7}));
+  // The destination is not looked at.
+  CHECK(is([](E& i) { i.dtype_d = 15, i.parts_d = 99, i.off_d = 0xffffff, i.space_d = 1, i.part_d = 77; },
+           {Err::kNone, 0, 0}));
+}
+
+TEST_CASE("a total sum stands still in the dimensions that it sums, a running one need not",
+          "[check][directed]") {
+  const auto act = [](isa::ActSum sum, std::uint8_t rdims, std::int16_t stride) {
+    return Check(Queue::kScalar, With<E>(Act(), [&](E& i) {
+      i.sum = Code(sum), i.rdims = rdims, i.str_d = {stride, 4, 0, 0};
+    }));
+  };
+  CHECK(act(isa::ActSum::kTotal, 0, 0).err == Err::kNone);
+  CHECK(act(isa::ActSum::kTotal, 0, 1) == CheckResult{Err::kBadStride, 0, 0});
+  CHECK(act(isa::ActSum::kTotal, 1, 0) == CheckResult{Err::kBadStride, 0, 0});
+  CHECK(act(isa::ActSum::kRunning, 1, 1).err == Err::kNone);
+  CHECK(act(isa::ActSum::kNone, 1, 1).err == Err::kNone);
 }
 
 TEST_CASE("dtypes have to exist and to fit operand and memory", "[check][directed]") {
@@ -445,10 +614,13 @@ TEST_CASE("what passes the checks touches only bytes that exist", "[check][rando
           inside &= at >= 0 && at + bytes <= 16384;
         });
       };
-      operand(i.dtype_d, i.off_d, i.str_d, i.size);
+      auto size_d = i.size;
+      if (i.opcode == Code(isa::Op::kStats)) size_d[0] = 2;
+      if (Writes(i)) operand(i.dtype_d, i.off_d, i.str_d, size_d);
       if (ReadsSource0(i)) operand(i.dtype_0, i.off_0, i.str_0, i.size);
       const std::array<std::uint16_t, 4> columns = {i.parts_d, 1, 1, 1};
       if (ReadsSource1(i)) operand(i.dtype_1, i.off_1, i.str_1, matmul ? columns : i.size);
+      if (ReadsScalars(i)) inside &= i.imm0 <= 16384 - 4;
     }
     ++(inside ? legal : outside);
     CAPTURE(n, isa::Name(q), isa::Name(r.err));

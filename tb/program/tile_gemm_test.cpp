@@ -113,6 +113,20 @@ TEST_CASE("512 x 512 x 512 is one slab, on tiny with SBUF full of operands", "[t
   CHECK(PlanTileGemm(Config("small"), 512, 512, 512).slabs.size() == 1);
 }
 
+TEST_CASE("every product up to 1024 a side has a plan whose slabs fit", "[tile_gemm][random]") {
+  // A slab a column narrower than the first puts two tiles into a bank: more results, not less.
+  CHECK_NOTHROW(BuildTileGemm(Config("tiny"), Spec(1007, 1022, 880)));
+  SplitMix64 random(5);
+  const auto side = [&] { return 1 + random.Below(1024); };
+  for (int i = 0; i < 300; ++i) {
+    const std::uint32_t k = side(), m = side(), n = side();
+    CAPTURE(k, m, n);
+    for (const char* name : {"tiny", "small"}) {
+      CHECK_NOTHROW(BuildTileGemm(Config(name), Spec(k, m, n)));
+    }
+  }
+}
+
 TEST_CASE("a tile GEMM of operands that do not fit together is refused by name", "[tile_gemm][directed]") {
   const isa::Config& config = Config("nano");
   TileGemmSpec spec = Spec(8, 9, 10);

@@ -86,6 +86,44 @@ class InstructionGenerator {
     return Fit(lo, hi, esize, psum ? isa::kPsumBytes : limits_.sbuf_bytes);
   }
 
+  void VectorEngine(isa::EngineInstr& i) {
+    constexpr isa::Op kOps[] = {isa::Op::kTensor, isa::Op::kTensor, isa::Op::kTensor, isa::Op::kReduce,
+                                isa::Op::kScan,   isa::Op::kStats,  isa::Op::kShuffle};
+    const isa::Op op = kOps[Below(7)];
+    i.opcode = static_cast<std::uint8_t>(op);
+    const auto int32 = static_cast<std::uint8_t>(isa::Dtype::kInt32);
+    if (op == isa::Op::kTensor) {
+      i.func = Below(21);
+      if (Bits(1)) i.func_1 = OnWords(i.func) ? 15 + Below(6) : 1 + Below(14);
+      if (OnWords(i.func)) i.dtype_d = i.dtype_0 = i.dtype_1 = int32;
+      i.rev = !OneOperand(i.func) && Bits(1);
+      i.rev_1 = !OneOperand(i.func_1) && Bits(1);
+      i.gen_0 = Below(4) == 0 ? Below(3) : 0;
+      if (i.gen_0 == 2) i.round = Bits(1) ? 0 : 2;
+      i.scalar_ptr = (i.func_1 != 0 || i.src1_imm != 0) && Bits(1);
+    } else if (op == isa::Op::kReduce || op == isa::Op::kStats) {
+      i.func = op == isa::Op::kStats ? 0 : Below(4);
+      if (i.func == 3) i.dtype_d = int32;
+      for (int k = op == isa::Op::kStats ? 1 : 0; k <= i.rdims; ++k) i.str_d[k] = 0;
+    } else if (op == isa::Op::kScan) {
+      i.func = Below(3);
+    } else {
+      i.func = Below(3);
+      if (i.space_0) i.space_d = 1;
+      i.dtype_d = i.dtype_0 = Dtype(i.space_0 || i.space_d);
+      const int rows = static_cast<int>(limits_.rows);
+      if (i.func == 0) i.part_0 = Below(rows);
+      if (i.func == 2) {
+        i.part_0 = Below(rows - i.parts + 1);
+        i.size[0] = i.parts;
+      }
+    }
+    if (ReadsScalars(i)) {
+      const std::int64_t last = limits_.sbuf_bytes - 4;
+      i.imm0 = Below(3) == 0 ? static_cast<std::uint32_t>(last) : 4 * Below(static_cast<int>(last / 4));
+    }
+  }
+
   isa::EngineInstr LegalEngine(isa::Queue queue) {
     isa::EngineInstr i;
     Header(i);
@@ -161,23 +199,39 @@ class InstructionGenerator {
         break;
       }
       case isa::Queue::kVector:
-        i.opcode = static_cast<std::uint8_t>(Bits(1) ? isa::Op::kTensor : isa::Op::kReduce);
-        if (i.opcode == static_cast<std::uint8_t>(isa::Op::kReduce)) {
-          i.func = Below(3);
-          for (int k = 0; k <= i.rdims; ++k) i.str_d[k] = 0;
-        } else {
-          i.func = Below(6);
-        }
+        VectorEngine(i);
         break;
       default:
+        if (Below(6) == 0) {
+          i.opcode = static_cast<std::uint8_t>(isa::Op::kLoad);
+          i.dtype_0 = 7;
+          i.space_0 = 0;
+          i.size = {static_cast<std::uint16_t>(2 * (1 + Below(100))), 1, 1, 1};
+          i.str_0[0] = 1;
+          break;
+        }
         i.opcode = static_cast<std::uint8_t>(isa::Op::kAct);
-        i.func = Below(2);
+        i.func = Below(27);
+        i.sum = Bits(1) ? 0 : Below(3);
+        if (i.sum == static_cast<std::uint8_t>(isa::ActSum::kTotal)) {
+          for (int k = 0; k <= i.rdims; ++k) i.str_d[k] = 0;
+        }
         i.space_1 = 0;
         break;
     }
-    i.off_d = Offset(i.size, i.str_d, ElementBytes(i, 0), i.space_d);
+    std::array<std::uint16_t, 4> size_d = i.size;
+    if (i.opcode == static_cast<std::uint8_t>(isa::Op::kStats)) size_d[0] = 2;
+    i.off_d = Offset(size_d, i.str_d, ElementBytes(i, 0), i.space_d);
     i.off_0 = Offset(i.size, i.str_0, ElementBytes(i, 1), i.space_0);
     i.off_1 = Offset(size1, i.str_1, ElementBytes(i, 2), i.space_1);
+    if (i.opcode == static_cast<std::uint8_t>(isa::Op::kLoad)) i.off_0 &= ~7u;
+    if (!Writes(i) && Bits(1)) {
+      i.dtype_d = Bits(4);
+      i.off_d = Bits(24);
+      i.part_d = Bits(8);
+      i.parts_d = Bits(8);
+      i.space_d = Bits(1);
+    }
     if (!ReadsSource0(i) && Bits(1)) {
       i.dtype_0 = Bits(4);
       i.off_0 = Bits(24);
@@ -248,21 +302,28 @@ class InstructionGenerator {
       return;
     }
     if (Below(20) == 0) {  // a reserved bit
-      constexpr std::array<int, 5> kReserved = {23, 63, 152, 184, 216};
-      const int n = Below(5);
-      isa::SetBits(e, kReserved[n] + (n < 2 ? 0 : Below(8)), 1, 1);
+      constexpr std::array<int, 4> kReserved = {23, 63, 189, 218};
+      constexpr std::array<int, 4> kLength = {1, 1, 3, 6};
+      const int n = Below(4);
+      isa::SetBits(e, kReserved[n] + Below(kLength[n]), 1, 1);
       return;
     }
     isa::EngineInstr i = isa::DecodeEngineInstr(e);
     const int dim = Below(4);
     const auto delta = static_cast<std::uint32_t>(Below(9) - 4);
-    switch (Below(28)) {
-      case 0: i.opcode = Bits(1) ? Bits(8) : 0x10 * Below(5) + Bits(1); break;
+    switch (Below(34)) {
+      case 33: i.pair ^= 1; break;
+      case 32: i.sum = Bits(2); break;
+      case 27: i.func_1 = Bits(1) ? Bits(8) : Below(24); break;
+      case 28: i.gen_0 = Bits(2); break;
+      case 29: (Bits(1) ? i.rev : i.rev_1) ^= 1; break;
+      case 30: i.scalar_ptr ^= 1; break;
+      case 31: i.imm0 = Bits(1) ? i.imm0 + delta : Bits(32); break;
+      case 0: i.opcode = Bits(1) ? Bits(8) : 0x10 * Below(5) + Below(6); break;
       case 24: i.piece_0 = Bits(2); break;
       case 25: i.piece_1 = Bits(2); break;
       case 26: i.tiles = Bits(2); break;
-      case 27: i.pair ^= 1; break;
-      case 1: i.func = Bits(1) ? Bits(8) : Below(8); break;
+      case 1: i.func = Bits(1) ? Bits(8) : Below(Bits(1) ? 8 : 32); break;
       case 2: i.round = 3; break;
       case 3: i.dtype_d = Bits(4); break;
       case 4: i.dtype_0 = Bits(4); break;

@@ -124,4 +124,15 @@ inline double HalfUnit(isa::Dtype dtype) {
   }
 }
 
+// The golden kernel of a function of `tensor` on floats, and the other way round. golden::Binary has the
+// order of VecFunc without copy, and without the functions of words that come between.
+inline golden::Binary BinaryOf(isa::VecFunc func) {
+  const int code = static_cast<int>(func), words = static_cast<int>(isa::VecFunc::kAnd);
+  return static_cast<golden::Binary>(code < words ? code - 1 : code - 7);
+}
+inline isa::VecFunc FuncOf(golden::Binary op) {
+  const int index = static_cast<int>(op) + 1, words = static_cast<int>(isa::VecFunc::kAnd);
+  return static_cast<isa::VecFunc>(index < words ? index : index + 6);
+}
+
 }  // namespace dither::tb

@@ -13,7 +13,9 @@
 #include <vector>
 
 #include "sim/isa/isa.hpp"
+#include "sim/model/check.hpp"
 #include "sim/model/fp32.hpp"
+#include "sim/model/function_table.hpp"
 #include "sim/model/lfsr.hpp"
 #include "tb/support/clocked.hpp"
 
@@ -39,6 +41,7 @@ inline std::uint32_t SbufBytesOf(std::uint32_t rows) {
 struct LaneMemory {
   std::vector<std::vector<std::uint8_t>> space[2];  // [Space][partition][byte]
   std::vector<std::uint32_t> rng;                   // [lane]
+  model::FunctionMemory functions;                  // of the scalar engine
 
   explicit LaneMemory(std::uint32_t rows, std::uint32_t first_lane) {
     space[0].assign(rows, std::vector<std::uint8_t>(SbufBytesOf(rows)));
@@ -73,15 +76,75 @@ struct LaneMemory {
   }
 };
 
+// func(a, b) of `tensor`.
+inline std::uint32_t Function(std::uint8_t func, std::uint32_t a, std::uint32_t b) {
+  const auto order = Fp32Compare(a, b);
+  const auto truth = [](bool yes) { return yes ? kFp32One : 0u; };
+  const auto is = [order](Fp32Order o) { return order == o; };
+  switch (static_cast<isa::VecFunc>(func)) {
+    case isa::VecFunc::kCopy: return a;
+    case isa::VecFunc::kAdd: return Fp32Add(a, b);
+    case isa::VecFunc::kSub: return Fp32Sub(a, b);
+    case isa::VecFunc::kMul: return Fp32Mul(a, b);
+    case isa::VecFunc::kMax: return Fp32Max(a, b);
+    case isa::VecFunc::kMin: return Fp32Min(a, b);
+    case isa::VecFunc::kAbs: return Fp32Abs(a);
+    case isa::VecFunc::kAbsMax: return Fp32Max(Fp32Abs(a), Fp32Abs(b));
+    case isa::VecFunc::kEq: return truth(is(Fp32Order::kEqual));
+    case isa::VecFunc::kNe: return truth(!is(Fp32Order::kEqual));
+    case isa::VecFunc::kLt: return truth(is(Fp32Order::kLess));
+    case isa::VecFunc::kLe: return truth(is(Fp32Order::kLess) || is(Fp32Order::kEqual));
+    case isa::VecFunc::kGt: return truth(is(Fp32Order::kGreater));
+    case isa::VecFunc::kGe: return truth(is(Fp32Order::kGreater) || is(Fp32Order::kEqual));
+    case isa::VecFunc::kSelect: return (a & 0x7fffffff) != 0 ? b : 0;
+    case isa::VecFunc::kAnd: return a & b;
+    case isa::VecFunc::kOr: return a | b;
+    case isa::VecFunc::kXor: return a ^ b;
+    case isa::VecFunc::kShl: return a << (b % 32);
+    case isa::VecFunc::kShr: return a >> (b % 32);
+    case isa::VecFunc::kAsr: return a >> (b % 32) | ((a >> 31) != 0 ? ~(~0u >> (b % 32)) : 0);
+  }
+  return 0;
+}
+
+// Moves between partitions. Sources and destination don't overlap here, so the order doesn't matter.
+inline void ExecuteShuffle(const EngineInstr& i, LaneMemory& m) {
+  const auto dtype = static_cast<Dtype>(i.dtype_d);
+  const std::int64_t bytes = DtypeBytes(dtype);
+  const auto rows = static_cast<std::uint32_t>(m.rng.size());
+  for (std::uint32_t p = 0; p < i.parts; ++p)
+    for (int a = 0; a < i.size[3]; ++a)
+      for (int b = 0; b < i.size[2]; ++b)
+        for (int c = 0; c < i.size[1]; ++c)
+          for (int d = 0; d < i.size[0]; ++d) {
+            std::uint32_t part = i.part_0;
+            int column = d;
+            if (i.func == static_cast<std::uint8_t>(isa::ShuffleFunc::kIndex)) {
+              part = m.Load(0, i.part_d + p, i.imm0, Dtype::kInt32) % rows;
+            } else if (i.func == static_cast<std::uint8_t>(isa::ShuffleFunc::kTranspose)) {
+              part = i.part_0 + static_cast<std::uint32_t>(d);
+              column = static_cast<int>(p);
+            }
+            const auto at = [&](std::uint32_t off, const auto& str, int x) {
+              return off + bytes * (x * str[0] + c * str[1] + b * str[2] + a * str[3]);
+            };
+            m.Store(i.space_d, i.part_d + p, at(i.off_d, i.str_d, d), dtype,
+                    m.Load(i.space_0, part, at(i.off_0, i.str_0, column), dtype));
+          }
+}
+
 // Executes one instruction as architecture.md words it: element after element, lane after lane.
 inline void Execute(const EngineInstr& i, LaneMemory& m) {
+  if (static_cast<isa::Op>(i.opcode) == isa::Op::kShuffle) return ExecuteShuffle(i, m);
   const auto op = static_cast<isa::Op>(i.opcode);
   const auto dtype_d = static_cast<Dtype>(i.dtype_d), dtype_0 = static_cast<Dtype>(i.dtype_0),
              dtype_1 = static_cast<Dtype>(i.dtype_1);
   const auto round = static_cast<Round>(i.round);
-  for (std::uint32_t lane = i.part_0; lane < std::uint32_t{i.part_0} + i.parts; ++lane) {
+  for (std::uint32_t lane = i.part_d; lane < std::uint32_t{i.part_d} + i.parts; ++lane) {
     SumAccumulator sum;
     ExtremeAccumulator maximum(true), minimum(false);
+    ArgMaxAccumulator arg;
+    StatsAccumulator stats;
     std::array<std::uint32_t, 4> n{};
     for (n[3] = 0; n[3] < i.size[3]; ++n[3])
       for (n[2] = 0; n[2] < i.size[2]; ++n[2])
@@ -93,31 +156,80 @@ inline void Execute(const EngineInstr& i, LaneMemory& m) {
               for (int k = 0; k < 4; ++k) at += static_cast<std::int64_t>(n[k]) * str[k];
               return static_cast<std::int64_t>(off) + at * DtypeBytes(dtype);
             };
+            const bool words = op == isa::Op::kTensor && OnWords(i.func);
+            const auto narrow = [&](std::int64_t at, std::uint32_t value) {
+              const std::uint32_t word = RandomWord(m.rng[lane], kWhiten);
+              m.Store(i.space_d, lane, at, dtype_d, NarrowFromFp32(dtype_d, value, round, i.sat != 0, word));
+              if (round == Round::kSr && ConsumesRandom(dtype_d)) m.rng[lane] = Leap(m.rng[lane]);
+            };
             const auto source_0 = [&] {
+              std::uint32_t counted = 0;
+              switch (static_cast<isa::Source>(i.gen_0)) {
+                case isa::Source::kMemory: break;
+                case isa::Source::kIota: {
+                  std::int64_t v = i.off_0 + std::int64_t{i.str_0[3]} * lane;
+                  for (int k = 0; k < 3; ++k) v += static_cast<std::int64_t>(n[k]) * i.str_0[k];
+                  v &= 0xffffff;
+                  counted = static_cast<std::uint32_t>(v >= 0x800000 ? v - 0x1000000 : v);
+                  return words ? counted : WidenToFp32(Dtype::kInt32, counted);
+                }
+                case isa::Source::kRandom:
+                  counted = RandomWord(m.rng[lane], kWhiten);
+                  m.rng[lane] = Leap(m.rng[lane]);
+                  return words ? counted : WidenToFp32(Dtype::kInt32, counted);
+              }
+              if (words) return m.Load(i.space_0, lane, address(i.off_0, i.str_0, dtype_0), dtype_0);
               return WidenToFp32(
                   dtype_0, m.Load(i.space_0, lane, address(i.off_0, i.str_0, dtype_0), dtype_0));
             };
             const auto source_1 = [&] {
+              if (words) return m.Load(i.space_1, lane, address(i.off_1, i.str_1, dtype_1), dtype_1);
               return WidenToFp32(
                   dtype_1, m.Load(i.space_1, lane, address(i.off_1, i.str_1, dtype_1), dtype_1));
             };
             std::uint32_t value = 0;
             if (op == isa::Op::kAct) {
               value = Fp32Fma(source_0(), i.imm0, i.src1_imm ? isa::Imm1(i) : source_1());
-              if (static_cast<isa::ActFunc>(i.func) == isa::ActFunc::kRelu) value = Fp32Relu(value);
+              const auto how = static_cast<isa::ActSum>(i.sum);
+              if (static_cast<isa::ActFunc>(i.func) == isa::ActFunc::kRelu) {
+                value = Fp32Relu(value);
+              } else if (i.func >= model::kFirstTableFunc) {
+                const bool to_odd =
+                    how == isa::ActSum::kNone && model::RoundsToOdd(dtype_d, round);
+                value = m.functions.Apply(m.functions.Header(i.func), value, to_odd);
+              }
+              if (how != isa::ActSum::kNone) {
+                bool first = true, last = true;
+                for (int k = 0; k <= i.rdims; ++k) {
+                  first = first && n[k] == 0;
+                  last = last && n[k] == i.size[k] - 1u;
+                }
+                if (first) sum = {};
+                sum.Add(value);
+                if (how == isa::ActSum::kTotal && !last) continue;
+                value = sum.Finish();
+              }
             } else if (op == isa::Op::kTensor) {
-              const auto func = static_cast<isa::VecFunc>(i.func);
+              const std::uint32_t scalar =
+                  i.scalar_ptr ? m.Load(0, lane, i.imm0, Dtype::kFp32) : i.imm0;
+              const std::uint8_t last = i.func_1 != 0 ? i.func_1 : i.func;
+              const bool one = last == 0 || last == static_cast<std::uint8_t>(isa::VecFunc::kAbs);
               const std::uint32_t a = source_0();
-              const std::uint32_t b = func == isa::VecFunc::kCopy ? 0
-                                      : i.src1_imm                ? i.imm0
-                                                                  : source_1();
-              switch (func) {
-                case isa::VecFunc::kCopy: value = a; break;
-                case isa::VecFunc::kAdd: value = Fp32Add(a, b); break;
-                case isa::VecFunc::kSub: value = Fp32Sub(a, b); break;
-                case isa::VecFunc::kMul: value = Fp32Mul(a, b); break;
-                case isa::VecFunc::kMax: value = Fp32Max(a, b); break;
-                case isa::VecFunc::kMin: value = Fp32Min(a, b); break;
+              const std::uint32_t b = one              ? 0
+                                      : !i.src1_imm    ? source_1()
+                                      : i.func_1 != 0  ? isa::Imm1(i)
+                                                       : scalar;
+              const auto step = [](std::uint8_t func, bool swap, std::uint32_t x, std::uint32_t y) {
+                return swap ? Function(func, y, x) : Function(func, x, y);
+              };
+              if (i.func_1 == 0) {
+                value = step(i.func, i.rev, a, b);
+              } else if (i.func == 3 && i.func_1 == 1) {  // mul, add: one rounding
+                value = Fp32Fma(a, scalar, b);
+              } else if (i.func == 3 && i.func_1 == 2) {
+                value = i.rev_1 ? Fp32Fma(a, scalar ^ kFp32Sign, b) : Fp32Fma(a, scalar, b ^ kFp32Sign);
+              } else {
+                value = step(i.func_1, i.rev_1, step(i.func, i.rev, a, scalar), b);
               }
             } else {
               bool first = true, last = true;
@@ -129,22 +241,38 @@ inline void Execute(const EngineInstr& i, LaneMemory& m) {
                 sum = {};
                 maximum = ExtremeAccumulator(true);
                 minimum = ExtremeAccumulator(false);
+                arg = {};
+                stats = {};
               }
               const std::uint32_t x = source_0();
               sum.Add(x);
               maximum.Add(x);
               minimum.Add(x);
-              if (!last) continue;
+              if (op == isa::Op::kReduce && i.func == 3) arg.Add(x);
+              if (op == isa::Op::kStats) stats.Add(x);
+              if (!last && op != isa::Op::kScan) continue;
+              if (op == isa::Op::kStats) {
+                auto str = i.str_d;
+                str[0] = 0;
+                const std::int64_t at = address(i.off_d, str, dtype_d);
+                narrow(at, stats.Mean(i.imm0));
+                narrow(at + i.str_d[0] * static_cast<std::int64_t>(DtypeBytes(dtype_d)),
+                       stats.Variance(i.imm0));
+                continue;
+              }
               switch (static_cast<isa::RedFunc>(i.func)) {
                 case isa::RedFunc::kSum: value = sum.Finish(); break;
                 case isa::RedFunc::kMax: value = maximum.Finish(); break;
                 case isa::RedFunc::kMin: value = minimum.Finish(); break;
+                case isa::RedFunc::kArgMax: value = arg.Finish(); break;
               }
             }
-            const std::uint32_t bits =
-                NarrowFromFp32(dtype_d, value, round, i.sat != 0, RandomWord(m.rng[lane], kWhiten));
-            if (round == Round::kSr && ConsumesRandom(dtype_d)) m.rng[lane] = Leap(m.rng[lane]);
-            m.Store(i.space_d, lane, address(i.off_d, i.str_d, dtype_d), dtype_d, bits);
+            const std::int64_t at = address(i.off_d, i.str_d, dtype_d);
+            if (words || (op == isa::Op::kReduce && i.func == 3)) {
+              m.Store(i.space_d, lane, at, dtype_d, value);
+            } else {
+              narrow(at, value);
+            }
           }
   }
 }
@@ -172,7 +300,8 @@ class LaneEngine {
     done_ = accepted_ = 0;
     std::uint64_t elements = 0;
     for (const auto& i : program) {
-      elements += std::uint64_t{i.size[0]} * i.size[1] * i.size[2] * i.size[3];
+      const bool load = i.opcode == static_cast<std::uint8_t>(isa::Op::kLoad);
+      elements += std::uint64_t{i.size[0]} * i.size[1] * i.size[2] * i.size[3] * (load ? i.parts : 1);
     }
     const std::uint64_t start = dut.cycle();
     while (done_ < program.size()) {
@@ -201,6 +330,11 @@ class LaneEngine {
   Clocked<Dut> dut;
   LaneMemory memory;
   std::uint64_t work = 0, stalls = 0, reads = 0, writes = 0;
+  struct Error {
+    int cause;
+    std::uint64_t addr;
+  };
+  std::vector<Error> errors;  // that the engine ended instructions with
   bool one_port_banks = false;  // grants as of SBUF: one access a bank, source 0 first
 
  private:
@@ -298,6 +432,13 @@ class LaneEngine {
 
     Check(!dut->done_o || dut->busy_o, "done_o while an instruction is inside");
     if (dut->done_o) ++done_;
+    if constexpr (requires(Dut& d) { d.err_o; }) {
+      if (dut->err_o) {
+        Check(dut->busy_o && !dut->done_o && !dut->instr_ready_o, "err_o alone, nothing taken beside it");
+        errors.push_back({dut->err_cause_o, dut->err_addr_o});
+        ++done_;
+      }
+    }
     if (dut->instr_valid_i && dut->instr_ready_o) {
       offered_ = false;
       ++accepted_;
@@ -324,6 +465,7 @@ class OperandMaker {
   OperandMaker(std::mt19937& rng, std::uint32_t rows) : rng_(rng), rows_(rows) {}
 
   std::uint32_t Below(std::uint32_t n) { return static_cast<std::uint32_t>(rng_() % n); }
+  std::uint32_t Word() { return static_cast<std::uint32_t>(rng_()); }
   Dtype AnyDtype(int space) {
     constexpr Dtype kAll[] = {Dtype::kFp32,     Dtype::kInt32,    Dtype::kBf16, Dtype::kFp16,
                               Dtype::kFp8E4M3, Dtype::kFp8E5M2, Dtype::kInt8};
@@ -348,9 +490,10 @@ class OperandMaker {
     return kSizes[Below(10)];
   }
 
-  // Fills strides and offset of an operand inside area (0..2) of its memory.
+  // Fills strides and offset of an operand inside area (0..2) of its memory; strides from..still-1
+  // are 0.
   void Place(EngineInstr& i, std::uint32_t space_bytes, std::uint32_t area, Dtype dtype,
-             std::uint32_t& off, std::array<std::int16_t, 4>& str, int still) {
+             std::uint32_t& off, std::array<std::int16_t, 4>& str, int still, int from = 0) {
     const std::int64_t esize = DtypeBytes(dtype);
     const std::int64_t length = space_bytes / 3 / 8 * 8, base = area * length;
     for (;;) {
@@ -361,7 +504,7 @@ class OperandMaker {
         str[k] = packed ? static_cast<std::int16_t>(row)
                         : Below(3) != 0 ? kStrides[Below(10)]
                                         : static_cast<std::int16_t>(Below(400)) - 200;
-        if (k < still) str[k] = 0;
+        if (k < still && k >= from) str[k] = 0;
         else row *= i.size[k];
       }
       std::int64_t low = 0, high = esize;
@@ -384,7 +527,7 @@ class OperandMaker {
   }
   // Writes ordinary values of the dtype, some special ones, over every element of the operand.
   void Fill(LaneMemory& m, const EngineInstr& i, int space, std::uint32_t off,
-            const std::array<std::int16_t, 4>& str, Dtype dtype) {
+            const std::array<std::int16_t, 4>& str, Dtype dtype, bool bits = false) {
     for (std::uint32_t p = 0; p < rows_; ++p)
       for (int a = 0; a < i.size[3]; ++a)
         for (int b = 0; b < i.size[2]; ++b)
@@ -394,7 +537,8 @@ class OperandMaker {
                   off + static_cast<std::int64_t>(DtypeBytes(dtype)) *
                             (d * str[0] + c * str[1] + b * str[2] + a * str[3]);
               m.Store(space, p, at, dtype,
-                      NarrowFromFp32(dtype, AnyFp32(), Round::kRne, Below(2) != 0, 0));
+                      bits ? static_cast<std::uint32_t>(rng_())
+                           : NarrowFromFp32(dtype, AnyFp32(), Round::kRne, Below(2) != 0, 0));
             }
   }
 
@@ -403,10 +547,12 @@ class OperandMaker {
   std::uint32_t rows_;
 };
 
-// The parts of an instruction that all three opcodes share, with the memory of its sources filled.
-// still: innermost dimensions in which the destination stands still.
+// The parts of an instruction that all opcodes share, with the memory of its sources filled. Only the
+// last 16 bytes of SBUF are nobody's. still: innermost dimensions in which the destination stands
+// still; finish may set more fields before operands are placed.
+template <typename Finish = void (*)(EngineInstr&)>
 inline EngineInstr AnyInstruction(OperandMaker& make, LaneMemory& m, isa::Op op, bool psum_1,
-                                  int still) {
+                                  int still, Finish&& finish = [](EngineInstr&) {}) {
   EngineInstr i;
   i.opcode = static_cast<std::uint8_t>(op);
   const auto bytes = [&](int space) {
@@ -419,22 +565,28 @@ inline EngineInstr AnyInstruction(OperandMaker& make, LaneMemory& m, isa::Op op,
   i.space_d = make.Below(3) == 0;
   i.space_0 = make.Below(3) == 0;
   i.space_1 = psum_1 && make.Below(3) == 0;
-  const Dtype d = make.AnyDtype(i.space_d), s0 = make.AnyDtype(i.space_0),
-              s1 = make.AnyDtype(i.space_1);
-  i.dtype_d = static_cast<std::uint8_t>(d);
-  i.dtype_0 = static_cast<std::uint8_t>(s0);
-  i.dtype_1 = static_cast<std::uint8_t>(s1);
+  i.dtype_d = static_cast<std::uint8_t>(make.AnyDtype(i.space_d));
+  i.dtype_0 = static_cast<std::uint8_t>(make.AnyDtype(i.space_0));
+  i.dtype_1 = static_cast<std::uint8_t>(make.AnyDtype(i.space_1));
   i.round = static_cast<std::uint8_t>(make.Below(3));
   i.sat = static_cast<std::uint8_t>(make.Below(2));
   i.imm0 = make.AnyFp32();
   i.src1_imm = make.Below(3) == 0;
   make.Partitions(i);
+  finish(i);
+  const auto d = static_cast<Dtype>(i.dtype_d), s0 = static_cast<Dtype>(i.dtype_0),
+             s1 = static_cast<Dtype>(i.dtype_1);
   const std::uint32_t area = make.Below(3);
-  make.Place(i, bytes(i.space_d), area, d, i.off_d, i.str_d, still);
+  // Statistics have two results a group.
+  const bool stats = op == isa::Op::kStats;
+  EngineInstr results = i;
+  if (stats) results.size[0] = 2;
+  make.Place(results, bytes(i.space_d), area, d, i.off_d, i.str_d, still, stats ? 1 : 0);
   make.Place(i, bytes(i.space_0), (area + 1) % 3, s0, i.off_0, i.str_0, 0);
   make.Place(i, bytes(i.space_1), (area + 2) % 3, s1, i.off_1, i.str_1, 0);
-  make.Fill(m, i, i.space_0, i.off_0, i.str_0, s0);
-  make.Fill(m, i, i.space_1, i.off_1, i.str_1, s1);
+  const bool bits = op == isa::Op::kShuffle || (op == isa::Op::kTensor && OnWords(i.func));
+  make.Fill(m, i, i.space_0, i.off_0, i.str_0, s0, bits);
+  make.Fill(m, i, i.space_1, i.off_1, i.str_1, s1, bits);
   return i;
 }
 

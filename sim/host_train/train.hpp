@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "sim/data/dataset.hpp"
-#include "sim/train/mlp.hpp"
+#include "sim/host_train/mlp.hpp"
 
 namespace dither {
 

@@ -1,8 +1,7 @@
 // Evaluating a multilayer perceptron on the host, and its file; mlp.hpp defines both.
-#include "sim/train/mlp.hpp"
+#include "sim/host_train/mlp.hpp"
 
 #include <fmt/format.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <bit>
@@ -10,6 +9,8 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+
+#include "sim/data/crc32.hpp"
 
 namespace dither {
 namespace {
@@ -80,7 +81,7 @@ class Reader {
   std::size_t at() const { return at_; }
   std::size_t size() const { return bytes_.size(); }
   std::uint32_t CrcBefore(std::size_t end) const {
-    return static_cast<std::uint32_t>(crc32_z(0, bytes_.data(), end));
+    return Crc32Of(std::span(bytes_).first(end));
   }
 
  private:
@@ -175,7 +176,7 @@ void SaveModel(const Mlp& model, const std::filesystem::path& path) {
     for (const float value : layer.weights) out.F32(value);
     for (const float value : layer.bias) out.F32(value);
   }
-  out.U32(static_cast<std::uint32_t>(crc32_z(0, out.bytes().data(), out.bytes().size())));
+  out.U32(Crc32Of(out.bytes()));
 
   if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path());
   // A stopped run must not leave half a file under the real name.

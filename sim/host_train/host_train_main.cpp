@@ -11,7 +11,7 @@
 #include <string>
 
 #include "sim/data/dataset.hpp"
-#include "sim/train/train.hpp"
+#include "sim/host_train/train.hpp"
 
 namespace {
 
@@ -74,7 +74,7 @@ int main(int argc, char** argv) {
   try {
     return Run(argc, argv);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "train: {}\n", error.what());
+    fmt::print(stderr, "host_train: {}\n", error.what());
     return 1;
   }
 }

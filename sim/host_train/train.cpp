@@ -1,5 +1,5 @@
 // The host trainer; train.hpp says what it promises.
-#include "sim/train/train.hpp"
+#include "sim/host_train/train.hpp"
 
 #include <fmt/format.h>
 
