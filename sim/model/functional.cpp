@@ -1000,7 +1000,8 @@ std::vector<WriteRange> WriteFootprint(Queue queue, const isa::Encoded& encoded,
 std::uint8_t PsumBanksWritten(Queue queue, const isa::Encoded& encoded) {
   if (IsDma(queue)) return 0;
   const EngineInstr i = isa::DecodeEngineInstr(encoded);
-  if (!Writes(i) || static_cast<Space>(i.space_d) != Space::kPsum) return 0;
+  if (static_cast<Op>(encoded[0]) == Op::kNop || !Writes(i)) return 0;
+  if (static_cast<Space>(i.space_d) != Space::kPsum) return 0;
   // The set of words, dimension by dimension: an instruction may write each of them any number of times.
   constexpr std::size_t kWords = std::size_t{isa::kPsumBanks} * isa::kPsumBankWords;
   std::bitset<kWords> words;
