@@ -58,6 +58,9 @@ ROWS_full := 128
 # Parallel by default: recipes that build call this.
 BUILD = $(MAKE) $(if $(findstring j,$(filter -j%,$(MAKEFLAGS))$(findstring jobserver,$(MAKEFLAGS))),,-j$(JOBS) --output-sync=target)
 
+# One word of the shell, quotes and all.
+quoted = '$(subst ','\'',$(1))'
+
 # -------------------------------------------------------------------------------------------- verbs
 .PHONY: help deps sim train test regress wave lint synth explore bench bench-gemm bench-train format clean gen all-tests
 help: ## list the verbs and options
@@ -97,7 +100,7 @@ test: ## build and run every test, lint, generated-file check, the main job and 
 	@+$(BUILD) all-tests
 	@+$(MAKE) -s build/model/$$(scripts/fetch_data.sh --which).dmlp
 	@python3 scripts/run_tests.py --jobs $(JOBS) $(if $(FILTER),--filter '$(FILTER)') $(TEST_PROGRAMS) \
-	  $(foreach c,$(CHECKS),--check '$(c)=$(CHECK_$(c))')
+	  $(foreach c,$(CHECKS),--check $(call quoted,$(c)=$(CHECK_$(c))))
 
 regress: ## what takes longer: the full 128 x 128 array, `small` whole, all main-job pictures
 	@scripts/setup.sh sim
