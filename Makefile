@@ -61,6 +61,9 @@ OPTIONS_nanopair := "-GPairs=1'b1"
 # Parallel by default: recipes that build call this.
 BUILD = $(MAKE) $(if $(findstring j,$(filter -j%,$(MAKEFLAGS))$(findstring jobserver,$(MAKEFLAGS))),,-j$(JOBS) --output-sync=target)
 
+# One word of the shell, quotes and all.
+quoted = '$(subst ','\'',$(1))'
+
 # -------------------------------------------------------------------------------------------- verbs
 .PHONY: help deps sim train test regress wave lint synth explore bench bench-gemm bench-train format clean gen all-tests
 help: ## list the verbs and options
@@ -95,19 +98,20 @@ train: ## train the digit classifier on the core: first steps on the RTL too, bi
 	@build/$(VARIANT)/train --data build/data/$$(DATASET=$(DATASET) scripts/fetch_data.sh --which) --seed $(SEED) \
 	  --epochs $(EPOCHS) --batch $(BATCH) --mode $(MODE) $(TRAIN_ARGS)
 
-test: ## build and run every test, lint, generated-file check, the main job and nano synthesis
+test: ## build and run every test, lint, generated-file check, the main job, synthesis of nano blocks
 	@scripts/setup.sh sim synth wave
 	@+$(BUILD) all-tests
 	@+$(MAKE) -s build/model/$$(scripts/fetch_data.sh --which).dmlp
 	@python3 scripts/run_tests.py --jobs $(JOBS) $(if $(FILTER),--filter '$(FILTER)') $(TEST_PROGRAMS) \
-	  $(foreach c,$(CHECKS),--check '$(c)=$(CHECK_$(c))')
+	  $(foreach c,$(CHECKS),--check $(call quoted,$(c)=$(CHECK_$(c))))
 
 regress: ## what takes longer: the full 128 x 128 array, `small` whole, all main-job pictures
-	@scripts/setup.sh sim
+	@scripts/setup.sh sim synth
 	@+$(BUILD) $(ARRAY_FULL)/test build/test/system-small build/small/digits build/tiny/digits build/host/host_train \
 	  build/tiny/gemm_bench build/small/gemm_bench
 	@+$(MAKE) -s build/model/$$(scripts/fetch_data.sh --which).dmlp
-	@python3 scripts/run_tests.py --jobs $(JOBS) $(ARRAY_FULL)/test build/test/system-small \
+	@python3 scripts/run_tests.py --jobs $(JOBS) --timeout 7200 $(ARRAY_FULL)/test build/test/system-small \
+	  --check 'synth-nano=python3 synth/synth.py --config nano --jobs 1 --no-results' \
 	  --check 'main-job-tiny=build/tiny/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 2000' \
 	  --check 'main-job-small=build/small/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 2000 --stochastic' \
 	  --check 'gemm-tiny=build/tiny/gemm_bench --bars --seed $(SEED)' --check 'gemm-small=build/small/gemm_bench --bars --seed $(SEED) --shapes 60'

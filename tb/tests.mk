@@ -126,7 +126,9 @@ CHECK_train := $(TRAIN_CHECK) --epochs 1 && $(TRAIN_CHECK) --epochs 2 --resume \
 # Two simulation threads, stochastic rounding, every rounder state compared: the same run as with one.
 CHECK_threads := build/nano-t2/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 40 --stochastic
 CHECK_gemm-bench := build/tiny/gemm_bench --bars --no-square --draw log --shapes 12
-CHECK_synth-nano := python3 synth/synth.py --config nano --jobs 2 --no-results
+# Mapping the core and its two widest engines as well takes half an hour: `make regress`, `make synth`.
+CHECK_synth-nano := python3 synth/synth.py --config nano --no-results --checks-only --blocks core,vector_engine,scalar_engine \
+  && python3 synth/synth.py --config nano --jobs 2 --no-results --blocks pe_array,tensor_engine,psum,sbuf,rounder,fp32_fma,dma,sequencer,fetch,csr
 CHECK_waves := scripts/wave.sh --check build/nano-trace/wave_demo build/wave/demo.fst
 CHECK_results-py := python3 scripts/results_test.py
 CHECK_synth-py := python3 synth/synth_test.py
