@@ -189,6 +189,7 @@ std::uint64_t FunctionalModel::Work(Queue queue, const isa::Encoded& encoded) {
 // engine
 
 void FunctionalModel::LoadStationary(const EngineInstr& i) {
+  if (LoadTile(i)) return;
   const std::uint32_t rows = config_.rows;
   const std::uint32_t bytes = isa::DtypeBytes(static_cast<Dtype>(i.dtype_1));
   const bool transpose = static_cast<Op>(i.opcode) == Op::kTranspose;
@@ -231,11 +232,11 @@ void FunctionalModel::Transpose(const EngineInstr& i) {
   }
 }
 
-void FunctionalModel::Matmul(const EngineInstr& i) {
+void FunctionalModel::ColumnByColumn(const EngineInstr& i) {
   using model::kBlockLanes;
   static const model::ColumnKernel kernel = model::ColumnKernels().front();
   const std::uint32_t rows = config_.rows;
-  if (!i.reuse) LoadStationary(i);
+  SpreadTile();
 
   // Byte offsets of all columns, source and target, in order.
   const model::OperandMode mode = model::ModeOf0(i);

@@ -57,6 +57,7 @@ inline __attribute__((always_inline)) void FmaFinite(const Words& a, const Words
   alignas(64) std::uint64_t in[kLanes];
   alignas(64) std::int64_t zeros[kLanes];
   std::memcpy(in, &n, sizeof in);
+#pragma GCC unroll 1  // so that it stays a loop, which becomes an instruction where there is one
   for (int lane = 0; lane < kLanes; ++lane) zeros[lane] = __builtin_clzll(in[lane] | 1);
   Signed gap;
   std::memcpy(&gap, zeros, sizeof gap);

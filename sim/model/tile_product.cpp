@@ -1,0 +1,438 @@
+// Operands of a tile, sums of its columns, and their feet.
+#include "sim/model/tile_product.hpp"
+
+#include <array>
+#include <cstring>
+
+#include "sim/model/clones.hpp"
+
+#ifdef DITHER_X86_CLONES
+// The header's "undefined" registers look uninitialised to g++ 12.
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+#endif
+
+namespace dither::model {
+namespace {
+
+using Lanes = std::int32_t __attribute__((vector_size(64), may_alias));
+using Words = std::uint32_t __attribute__((vector_size(64), may_alias));
+using HalfWords = std::uint16_t __attribute__((vector_size(32)));
+
+static_assert(255 * 2 << kFactorBits < 1 << 15, "a moving factor fits 16 bits, doubled");
+static_assert(kFracBits == 12, "eight terms fit 32 bits, sixteen 33");
+inline constexpr int kEight = 8;
+
+// --------------------------------------------------------------------------------------- operands
+
+template <isa::Dtype dtype>
+constexpr auto kOperands = [] {
+  std::array<std::uint16_t, 256> all{};
+  for (std::uint32_t bits = 0; bits < 256; ++bits) all[bits] = ToOperand({dtype}, bits);
+  return all;
+}();
+
+// Row `row` of a tile.
+struct RowForms {
+  std::uint16_t* bits;
+  std::int32_t* pair;
+  std::int32_t* exponent;
+  std::uint32_t* negative;
+  int row;
+  int shift;  // of magnitudes
+};
+
+// Takes 16 operands apart; not zero if there is an infinity or NaN.
+inline __attribute__((always_inline)) std::uint32_t TakeApart16(const Words& b, const RowForms& to) {
+  const Lanes field = (Lanes)(b >> 7 & 0xff);
+  const Lanes magnitude = (Lanes)(b & 0x7f) | ((field != 0) & 0x80);
+  const Words sign = b >> 15;
+  const Lanes minus = -(Lanes)sign;
+  const Lanes factor = ((magnitude << to.shift) ^ minus) - minus;
+  const Lanes pair = (minus | 1) << 16 | (factor & 0xffff);
+  const Lanes exponent = magnitude == 0 ? Lanes{} + kZeroExponent : field - (field == 0);  // true is -1
+  const Words negative = *reinterpret_cast<const Words*>(to.negative) | sign << to.row;
+  std::memcpy(to.pair, &pair, sizeof pair);
+  std::memcpy(to.exponent, &exponent, sizeof exponent);
+  std::memcpy(to.negative, &negative, sizeof negative);
+  const Lanes special = field == 255;
+  std::uint64_t any[8];
+  std::memcpy(any, &special, sizeof any);
+  return ((any[0] | any[1] | any[2] | any[3]) | (any[4] | any[5] | any[6] | any[7])) != 0;
+}
+
+DITHER_CLONES
+std::uint32_t TakeRowApart(const RowForms& to) {
+  HalfWords bits;
+  std::memcpy(&bits, to.bits, sizeof bits);
+  return TakeApart16(__builtin_convertvector(bits, Words), to);
+}
+
+// ToOperand of fp32, and then the same.
+DITHER_CLONES
+std::uint32_t TakeFp32RowApart(const std::uint32_t* elements, int piece, bool finite_only, const RowForms& to) {
+  Words b;
+  std::memcpy(&b, elements, sizeof b);
+  const Lanes field = (Lanes)(b >> 23 & 0xff);
+  const Words man = b & 0x7fffff, sign = b >> 16 & 0x8000;
+  const Words sig = man | (Words)((field != 0) & 0x800000);
+  Words m = sig >> (8 * (2 - piece)) & 0xff;
+  const Lanes exp = field - (field == 0) - 8 * piece;
+  // PackOperand: up as far as the exponent allows, or down.
+  Lanes gap = (m < 16) & 4;
+  gap += (m << (Words)gap < 64) & 2;
+  gap += (m << (Words)gap < 128) & 1;
+  const Lanes up = gap < exp - 1 ? gap : exp - 1;
+  m = (m << (Words)(up > 0 ? up : Lanes{})) >> (Words)(up < 0 ? -up : Lanes{});
+  const Lanes exponent = (m & 0x80) != 0 ? exp - up : Lanes{};
+  Words operand = sign | (Words)(exponent << 7) | (m & 0x7f);
+  const Words unusual = finite_only ? Words{} : man != 0 ? Words{} + kOperandNan : sign | kOperandInf;
+  operand = field == 255 ? unusual : operand;
+  const HalfWords bits = __builtin_convertvector(operand, HalfWords);
+  std::memcpy(to.bits, &bits, sizeof bits);
+  return TakeApart16(operand, to);
+}
+
+// ------------------------------------------------------------------------------------------- feet
+
+// Leading zeros; any number below 32 for 0.
+inline __attribute__((always_inline)) void LeadingZeros(const Words& value, Lanes* zeros) {
+  alignas(64) std::uint32_t in[kTileSide];
+  alignas(64) std::int32_t out[kTileSide];
+  std::memcpy(in, &value, sizeof in);
+#pragma GCC unroll 1  // so that it stays a loop, which becomes an instruction where there is one
+  for (int n = 0; n < kTileSide; ++n) out[n] = __builtin_clz(in[n] | 1);
+  std::memcpy(zeros, out, sizeof out);
+}
+
+// ColumnSum::Finish of 16 lanes. The sum is low + high, both below 2^31 in magnitude, at the exponent exp. 32-bit
+// significands have their leading one on top; `rest` is what lies below such a word.
+inline __attribute__((always_inline)) void Foot(const Lanes& low, const Lanes& high, const Lanes& exp, bool accumulate,
+                                                const Words& p, Words* out) {
+  const Lanes c_sign = ((low & high) + ((low ^ high) >> 1)) >> 31;  // of the halved sum: nothing overflows
+  Words c = (Words)(low + high);
+  c = (c ^ (Words)c_sign) - (Words)c_sign;
+  Lanes c_gap;
+  LeadingZeros(c, &c_gap);
+  const Lanes c_zero = c == 0;
+  c <<= (Words)c_gap;
+  const Lanes c_exp = exp - c_gap - (122 + kFracBits - 12);
+
+  const Words kNone = {}, kAll = ~kNone;
+  Words n = c, rest = {};
+  Lanes e = c_exp, sign = c_sign, zero = c_zero;
+  const Lanes p_field = (Lanes)(p >> 23 & 0xff);
+  if (accumulate) {
+    const Lanes p_subnormal = p_field == 0;  // true is -1
+    const Words p_sig = ((p & 0x7fffff) | (Words)(~p_subnormal & 0x800000)) << 8;
+    const Lanes p_exp = p_field - p_subnormal, p_sign = (Lanes)p >> 31;
+    // The smaller exponent's word moves down; a zero sum lies below everything. Choices are made with masks, from
+    // which the compiler makes one instruction each.
+    const Words c_big = ~(Words)c_zero & (c_exp > p_exp ? kAll : kNone);
+    const Words c_word = c & ~(Words)c_zero;
+    const Words large = (c_word & c_big) | (p_sig & ~c_big), small = (p_sig & c_big) | (c_word & ~c_big);
+    const Lanes difference = c_exp - p_exp;
+    const Lanes distance = difference > 0 ? difference : -difference;
+    const Words far = distance > 31 ? kAll : kNone;
+    const Words by = (Words)(distance > 31 ? Lanes{} + 31 : distance);
+    const Words moved = (small >> by) & ~far;
+    const Words under = (small & far) | (((small << (31 - by)) << 1) & ~far);
+    const Lanes big_exp = (Lanes)(((Words)c_exp & c_big) | ((Words)p_exp & ~c_big));
+    const auto differ = (Words)(c_sign ^ p_sign);
+    // Only a subnormal, or equal exponents, can be the smaller number after all.
+    const Words under_some = under != 0 ? kAll : kNone;
+    const Words turned = differ & ((large < moved ? kAll : kNone) | ((large == moved ? kAll : kNone) & under_some));
+    const Words plus = large + moved, minus = large - moved + (under_some & ~turned);
+    const Words sum = (plus & ~differ) | (((minus ^ turned) - turned) & differ);
+    const Words carry = ~differ & (plus < large ? kAll : kNone);
+    rest = under ^ ((under ^ -under) & differ & ~turned);
+    const Words c_rules = c_big ^ turned;
+    sign = (Lanes)(((Words)c_sign & c_rules) | ((Words)p_sign & ~c_rules));
+    zero = (Lanes)(((sum | rest) == 0 ? kAll : kNone) & ~carry);
+    Lanes gap;
+    LeadingZeros(sum, &gap);
+    const Words nothing = sum == 0 ? kAll : kNone;  // all 32 bits cancelled
+    const Words shifted = (sum << (Words)gap) | (((rest >> 1) >> (Words)(31 - gap)) & ~nothing) | (rest & nothing);
+    n = (shifted & ~carry) | (((sum >> 1) | 0x80000000) & carry);
+    rest = ((rest | (sum & 1)) & carry) | ((rest << (Words)gap) & ~carry & ~nothing);
+    e = big_exp - (Lanes)((((Words)gap - nothing) & ~carry) | carry);
+  }
+  // To 24 bits, nearest even, fewer below the normal range.
+  n = (n >> 1) | (n & 1) | (Words)((rest != 0) & 1);
+  const Lanes e_kept = e < 1 ? Lanes{} + 1 : e;
+  const Lanes drop = 7 + e_kept - e;
+  n = drop > 31 ? Words{} : n;
+  const Words by = (Words)(drop > 31 ? Lanes{} + 31 : drop);
+  const Words half = (Words{} + 1) << (by - 1);
+  const Words kept = (n + (half - 1) + (n >> by & 1)) >> by;
+  const Lanes field = e_kept > 255 ? Lanes{} + 255 : e_kept;
+  Words bits = (Words)((field - 1) << 23) + kept;
+  bits = bits > 0x7f800000 ? Words{} + 0x7f800000 : bits;
+  bits = (bits | ((Words)sign & 0x80000000)) & ~(Words)zero;
+  if (accumulate) {  // an infinity stays, any NaN is the one
+    const Words unusual = (p & 0x7fffff) != 0 ? Words{} + kCanonicalNan : p;
+    bits = p_field == 255 ? unusual : bits;
+  }
+  *out = bits;
+}
+
+// The ones that complements lack, of rows 0 to 7 and 8 to 15.
+inline __attribute__((always_inline)) void Negatives(const OperandTile& x, std::uint32_t w, Lanes* low, Lanes* high) {
+  Words count = *reinterpret_cast<const Words*>(x.negative) ^ w;
+  count = count - (count >> 1 & 0x5555);
+  count = (count & 0x3333) + (count >> 2 & 0x3333);
+  count = (count + (count >> 4)) & 0x0f0f;
+  *low = (Lanes)(count & 0xff);
+  *high = (Lanes)(count >> 8);
+}
+
+// Sums of a job's columns: low and high of rows 0 to 7 and 8 to 15.
+struct Sums {
+  Lanes low[kTileSide], high[kTileSide], exp[kTileSide];
+};
+
+DITHER_CLONES
+void Feet(const TileJob& job, const Sums& sums) {
+  for (int m = 0; m < job.columns; ++m) {
+    std::uint8_t* at = job.psum + m * job.stride;
+    Words p = {}, out;
+    if (job.accumulate) {
+      std::memcpy(&p, at, sizeof p);
+      Foot(sums.low[m], sums.high[m], sums.exp[m], true, p, &out);
+    } else {
+      Foot(sums.low[m], sums.high[m], sums.exp[m], false, p, &out);
+    }
+    std::memcpy(at, &out, sizeof out);
+  }
+}
+
+DITHER_CLONES
+void SumPortable(const TileJob& job, Sums* sums) {
+  const OperandTile& x = *job.x;
+  const OperandTile& w = *job.w;
+  const int rows = x.rows;
+  for (int m = 0; m < job.columns; ++m) {
+    Lanes exponent[kTileSide];
+    Lanes top = {};
+    for (int r = 0; r < rows; ++r) {
+      exponent[r] = *reinterpret_cast<const Lanes*>(x.exponent[r]) + w.exponent[r][m];
+      top = exponent[r] > top ? exponent[r] : top;
+    }
+    Lanes low, high;
+    Negatives(x, w.negative[m], &low, &high);
+    for (int r = 0; r < rows; ++r) {
+      const Lanes pair = *reinterpret_cast<const Lanes*>(x.pair[r]);
+      const std::int32_t factor = w.pair[r][m];
+      const Lanes product = ((pair << 16) >> 16) * static_cast<std::int16_t>(factor) + (pair >> 16) * (factor >> 16);
+      Lanes shift = top - exponent[r] + 1;
+      shift = shift > 31 ? Lanes{} + 31 : shift;
+      (r < kEight ? low : high) += product >> shift;
+    }
+    sums->low[m] = low;
+    sums->high[m] = high;
+    sums->exp[m] = top;
+  }
+}
+
+void RunPortable(const TileJob& job) {
+  Sums sums;
+  SumPortable(job, &sums);
+  Feet(job, sums);
+}
+
+#ifdef DITHER_X86_CLONES
+#define DITHER_TARGET __attribute__((target("avx512f,avx512cd,avx512dq,avx512vl,avx512bw")))
+#define DITHER_INLINE DITHER_TARGET inline __attribute__((always_inline))
+
+// 16-bit multipliers in pairs, and shifts beyond the width, are instructions here. `rows` is a constant where it is
+// 16: then exponents stay in registers.
+DITHER_INLINE void SumRows(const OperandTile& x, const OperandTile& w, int m, int rows, __m512i* low_out, __m512i* high_out,
+                           __m512i* exp_out) {
+  __m512i exponent[kTileSide];
+  __m512i top = _mm512_setzero_si512();
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r) {
+    exponent[r] = _mm512_add_epi32(_mm512_load_si512(x.exponent[r]), _mm512_set1_epi32(w.exponent[r][m]));
+    top = _mm512_max_epi32(top, exponent[r]);
+  }
+  const __m512i above = _mm512_add_epi32(top, _mm512_set1_epi32(1));
+  // As in Negatives.
+  __m512i count = _mm512_xor_si512(_mm512_load_si512(x.negative), _mm512_set1_epi32(static_cast<int>(w.negative[m])));
+  count = _mm512_sub_epi32(count, _mm512_and_si512(_mm512_srli_epi32(count, 1), _mm512_set1_epi32(0x5555)));
+  count = _mm512_add_epi32(_mm512_and_si512(count, _mm512_set1_epi32(0x3333)),
+                           _mm512_and_si512(_mm512_srli_epi32(count, 2), _mm512_set1_epi32(0x3333)));
+  count = _mm512_and_si512(_mm512_add_epi32(count, _mm512_srli_epi32(count, 4)), _mm512_set1_epi32(0x0f0f));
+  __m512i low = _mm512_and_si512(count, _mm512_set1_epi32(0xff)), high = _mm512_srli_epi32(count, 8);
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r) {
+    const __m512i product = _mm512_madd_epi16(_mm512_load_si512(x.pair[r]), _mm512_set1_epi32(w.pair[r][m]));
+    const __m512i term = _mm512_srav_epi32(product, _mm512_sub_epi32(above, exponent[r]));
+    if (r < kEight) {
+      low = _mm512_add_epi32(low, term);
+    } else {
+      high = _mm512_add_epi32(high, term);
+    }
+  }
+  *low_out = low;
+  *high_out = high;
+  *exp_out = top;
+}
+
+// Foot, in the instructions that are meant.
+DITHER_INLINE __m512i FootAvx512(__m512i low, __m512i high, __m512i exp, bool accumulate, __m512i p) {
+  const __m512i one = _mm512_set1_epi32(1), infinity = _mm512_set1_epi32(0x7f800000);
+  const __m512i halved = _mm512_add_epi32(_mm512_and_si512(low, high), _mm512_srai_epi32(_mm512_xor_si512(low, high), 1));
+  const __mmask16 c_minus = _mm512_movepi32_mask(halved);
+  const __m512i both = _mm512_add_epi32(low, high);
+  __m512i c = _mm512_mask_sub_epi32(both, c_minus, _mm512_setzero_si512(), both);
+  const __mmask16 c_some = _mm512_test_epi32_mask(c, c);
+  const __m512i c_gap = _mm512_lzcnt_epi32(c);
+  c = _mm512_sllv_epi32(c, c_gap);
+  // A zero sum lies below everything.
+  const __m512i c_exp = _mm512_mask_sub_epi32(_mm512_set1_epi32(-4096), c_some,
+                                              _mm512_sub_epi32(exp, c_gap), _mm512_set1_epi32(110 + kFracBits));
+  __m512i n = c, rest = _mm512_setzero_si512(), e = c_exp;
+  __mmask16 minus = c_minus, some = c_some;
+  if (accumulate) {
+    const __m512i p_field = _mm512_and_si512(_mm512_srli_epi32(p, 23), _mm512_set1_epi32(0xff));
+    const __m512i p_exp = _mm512_max_epi32(p_field, one);
+    const __m512i fraction = _mm512_slli_epi32(p, 9);
+    const __m512i p_sig = _mm512_mask_or_epi32(_mm512_srli_epi32(fraction, 1), _mm512_test_epi32_mask(p_field, p_field),
+                                               _mm512_srli_epi32(fraction, 1), _mm512_set1_epi32(INT32_MIN));
+    const __mmask16 p_minus = _mm512_movepi32_mask(p);
+    const __mmask16 c_big = _mm512_cmpgt_epi32_mask(c_exp, p_exp);
+    const __m512i large = _mm512_mask_blend_epi32(c_big, p_sig, c), small = _mm512_mask_blend_epi32(c_big, c, p_sig);
+    const __m512i distance = _mm512_abs_epi32(_mm512_sub_epi32(c_exp, p_exp));
+    const __m512i moved = _mm512_srlv_epi32(small, distance);
+    const __m512i width = _mm512_set1_epi32(32);
+    const __m512i under = _mm512_sllv_epi32(small, _mm512_sub_epi32(width, _mm512_min_epi32(distance, width)));
+    const __mmask16 under_some = _mm512_test_epi32_mask(under, under);
+    const auto differ = static_cast<__mmask16>(c_minus ^ p_minus);
+    // Only a subnormal, or equal exponents, can be the smaller number after all.
+    const auto turned = static_cast<__mmask16>(
+        _mm512_mask_cmplt_epu32_mask(differ, large, moved) |
+        _mm512_mask_cmpeq_epi32_mask(static_cast<__mmask16>(differ & under_some), large, moved));
+    const auto straight = static_cast<__mmask16>(differ & ~turned);
+    __m512i sum = _mm512_add_epi32(large, moved);
+    const auto carry = static_cast<__mmask16>(~differ & _mm512_cmplt_epu32_mask(sum, large));
+    sum = _mm512_mask_sub_epi32(sum, straight, large, moved);
+    sum = _mm512_mask_sub_epi32(sum, turned, moved, large);
+    sum = _mm512_mask_sub_epi32(sum, static_cast<__mmask16>(straight & under_some), sum, one);
+    rest = _mm512_mask_sub_epi32(under, straight, rest, under);
+    const auto c_rules = static_cast<__mmask16>(c_big ^ turned);
+    minus = static_cast<__mmask16>((c_minus & c_rules) | (p_minus & ~c_rules));
+    const __mmask16 sum_some = _mm512_test_epi32_mask(sum, sum);
+    some = static_cast<__mmask16>(sum_some | _mm512_test_epi32_mask(rest, rest) | carry);
+    // Shifts of a whole word give 0: a sum of nothing brings the rest up.
+    const __m512i gap = _mm512_lzcnt_epi32(sum);
+    n = _mm512_or_si512(_mm512_sllv_epi32(sum, gap), _mm512_srlv_epi32(rest, _mm512_sub_epi32(width, gap)));
+    n = _mm512_mask_or_epi32(n, carry, _mm512_srli_epi32(sum, 1), _mm512_set1_epi32(INT32_MIN));
+    rest = _mm512_mask_blend_epi32(carry, _mm512_sllv_epi32(rest, gap), _mm512_or_si512(rest, _mm512_and_si512(sum, one)));
+    const __m512i big_exp = _mm512_max_epi32(c_exp, p_exp);
+    e = _mm512_mask_add_epi32(_mm512_sub_epi32(big_exp, gap), carry, big_exp, one);
+  }
+  const __m512i lost = _mm512_or_si512(rest, _mm512_and_si512(n, one));
+  n = _mm512_srli_epi32(n, 1);
+  n = _mm512_mask_or_epi32(n, _mm512_test_epi32_mask(lost, lost), n, one);
+  const __m512i e_kept = _mm512_max_epi32(e, one);
+  const __m512i drop = _mm512_add_epi32(_mm512_sub_epi32(e_kept, e), _mm512_set1_epi32(7));
+  const __m512i odd = _mm512_and_si512(_mm512_srlv_epi32(n, drop), one);
+  // A drop of 32: n is less than the half of it. More: all is 0.
+  const __m512i half = _mm512_srli_epi32(_mm512_sllv_epi32(_mm512_set1_epi32(2), _mm512_sub_epi32(drop, one)), 1);
+  const __m512i kept = _mm512_srlv_epi32(_mm512_add_epi32(_mm512_add_epi32(n, odd), _mm512_sub_epi32(half, one)), drop);
+  const __m512i field = _mm512_sub_epi32(_mm512_min_epi32(e_kept, _mm512_set1_epi32(255)), one);
+  const __m512i bits = _mm512_min_epu32(_mm512_add_epi32(_mm512_slli_epi32(field, 23), kept), infinity);
+  __m512i out = _mm512_maskz_mov_epi32(
+      some, _mm512_mask_or_epi32(bits, minus, bits, _mm512_set1_epi32(INT32_MIN)));
+  if (accumulate) {  // an infinity stays, any NaN is the one
+    const __mmask16 unusual = _mm512_cmpeq_epi32_mask(_mm512_and_si512(p, infinity), infinity);
+    const __mmask16 nan = _mm512_mask_test_epi32_mask(unusual, p, _mm512_set1_epi32(0x7fffff));
+    out = _mm512_mask_mov_epi32(_mm512_mask_mov_epi32(out, unusual, p), nan, _mm512_set1_epi32(kCanonicalNan));
+  }
+  return out;
+}
+
+template <bool accumulate>
+DITHER_INLINE void RunAvx512Rows(const TileJob& job, int rows) {
+  for (int m = 0; m < job.columns; ++m) {
+    std::uint8_t* at = job.psum + m * job.stride;
+    __m512i low, high, exp;
+    SumRows(*job.x, *job.w, m, rows, &low, &high, &exp);
+    const __m512i p = accumulate ? _mm512_loadu_si512(at) : _mm512_setzero_si512();
+    _mm512_storeu_si512(at, FootAvx512(low, high, exp, accumulate, p));
+  }
+}
+
+DITHER_TARGET void RunAvx512(const TileJob& job) {
+  const int rows = job.x->rows;
+  if (job.accumulate) {
+    rows == kTileSide ? RunAvx512Rows<true>(job, kTileSide) : RunAvx512Rows<true>(job, rows);
+  } else {
+    rows == kTileSide ? RunAvx512Rows<false>(job, kTileSide) : RunAvx512Rows<false>(job, rows);
+  }
+}
+#endif
+
+}  // namespace
+
+bool AddRow(OperandMode mode, TileSide side, const std::uint8_t* at, std::int64_t stride, int count,
+            OperandTile* tile) {
+  const int row = tile->rows++;
+  std::uint16_t* bits = tile->bits[row];
+  const RowForms forms = {bits, tile->pair[row], tile->exponent[row], tile->negative, row,
+                          kFactorBits + (side == TileSide::kMoving ? 1 : 0)};
+  const auto load = [&]<typename Element>(Element* elements) {
+    if (stride == static_cast<std::int64_t>(sizeof(Element)) && count == kTileSide) {
+      std::memcpy(elements, at, sizeof(Element) * kTileSide);
+      return;
+    }
+    for (int n = 0; n < kTileSide; ++n) {
+      elements[n] = 0;
+      if (n < count) std::memcpy(&elements[n], at + n * stride, sizeof(Element));
+    }
+  };
+  const auto look_up = [&](const std::array<std::uint16_t, 256>& operands) {
+    std::uint8_t elements[kTileSide];
+    load(elements);
+    for (int n = 0; n < kTileSide; ++n) bits[n] = operands[elements[n]];
+  };
+  switch (mode.dtype) {
+    case isa::Dtype::kFp32: {
+      std::uint32_t elements[kTileSide];
+      load(elements);
+      return TakeFp32RowApart(elements, mode.piece, mode.finite_only, forms) != 0;
+    }
+    case isa::Dtype::kFp8E4M3:
+    case isa::Dtype::kFp8E5M2:
+      look_up(mode.dtype == isa::Dtype::kFp8E4M3 ? kOperands<isa::Dtype::kFp8E4M3> : kOperands<isa::Dtype::kFp8E5M2>);
+      break;
+    default:
+      load(bits);
+  }
+  // bf16 as it is, but for what doesn't count; fp16 one by one.
+  const bool half = mode.dtype == isa::Dtype::kFp16;
+  if (half || mode.finite_only) {
+    const OperandMode as = {half ? mode.dtype : isa::Dtype::kBf16, mode.piece, mode.finite_only};
+    for (int n = 0; n < kTileSide; ++n) bits[n] = ToOperand(as, bits[n]);
+  }
+  return TakeRowApart(forms) != 0;
+}
+
+const std::vector<TileKernel>& TileKernels() {
+  static const std::vector<TileKernel> kernels = [] {
+    std::vector<TileKernel> found;
+#ifdef DITHER_X86_CLONES
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512bw")) {
+      found.push_back({"AVX-512", RunAvx512});
+    }
+#endif
+    found.push_back({"portable", RunPortable});
+    return found;
+  }();
+  return kernels;
+}
+
+}  // namespace dither::model
