@@ -13,6 +13,13 @@ namespace dither {
 using isa::Dtype;
 using isa::EngineInstr;
 
+namespace {
+const model::TileKernel& Kernel() {
+  static const model::TileKernel kernel = model::TileKernels().front();
+  return kernel;
+}
+}  // namespace
+
 bool FunctionalModel::LoadTile(const EngineInstr& i) {
   using model::kTileSide;
   tile_ready_ = tile_pending_ = false;
@@ -25,8 +32,8 @@ bool FunctionalModel::LoadTile(const EngineInstr& i) {
   tile_.Clear();
   bool special = false;
   for (std::uint32_t k = 0; k < i.parts; ++k) {
-    special |= model::AddRow(model::ModeOf1(i), model::TileSide::kStationary, memory_.Sbuf(i.part_1 + k) + i.off_1,
-                             i.str_1[0] * bytes, i.parts_d, &tile_);
+    special |= Kernel().add_row(model::ModeOf1(i), model::TileSide::kStationary, memory_.Sbuf(i.part_1 + k) + i.off_1,
+                                i.str_1[0] * bytes, i.parts_d, &tile_);
   }
   if (special) return false;
   tile_row_ = i.part_1;
@@ -57,7 +64,7 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
   if (!tile_ready_ || i.tiles != 0 || i.str_d[0] == 0 || static_cast<Dtype>(i.dtype_0) == Dtype::kInt8) {
     return ColumnByColumn(i);
   }
-  static const model::TileKernel kernel = model::TileKernels().front();
+  const model::TileKernel& kernel = Kernel();
   const model::OperandMode mode = model::ModeOf0(i);
   const std::int64_t bytes = isa::DtypeBytes(mode.dtype);
   // Rows that go on where the one before ends, on both sides, are one.
@@ -75,8 +82,8 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
     moving_tile_.Clear();
     bool special = false;
     for (std::uint32_t k = 0; k < i.parts; ++k) {
-      special |= model::AddRow(mode, model::TileSide::kMoving, memory_.Sbuf(i.part_0 + k) + source, step_0, lanes,
-                               &moving_tile_);
+      special |= kernel.add_row(mode, model::TileSide::kMoving, memory_.Sbuf(i.part_0 + k) + source, step_0, lanes,
+                                &moving_tile_);
     }
     if (special) {
       EngineInstr block = i;

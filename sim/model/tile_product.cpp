@@ -35,6 +35,7 @@ constexpr auto kOperands = [] {
 
 // Row `row` of a tile.
 struct RowForms {
+  const std::uint16_t* from;  // the operands, or fp32 elements that become them
   std::uint16_t* bits;
   std::int32_t* pair;
   std::int32_t* exponent;
@@ -65,13 +66,14 @@ inline __attribute__((always_inline)) std::uint32_t TakeApart16(const Words& b, 
 DITHER_CLONES
 std::uint32_t TakeRowApart(const RowForms& to) {
   HalfWords bits;
-  std::memcpy(&bits, to.bits, sizeof bits);
+  std::memcpy(&bits, to.from, sizeof bits);
+  std::memcpy(to.bits, &bits, sizeof bits);
   return TakeApart16(__builtin_convertvector(bits, Words), to);
 }
 
 // ToOperand of fp32, and then the same.
 DITHER_CLONES
-std::uint32_t TakeFp32RowApart(const std::uint32_t* elements, int piece, bool finite_only, const RowForms& to) {
+std::uint32_t TakeFp32RowApart(const std::uint8_t* elements, int piece, bool finite_only, const RowForms& to) {
   Words b;
   std::memcpy(&b, elements, sizeof b);
   const Lanes field = (Lanes)(b >> 23 & 0xff);
@@ -279,6 +281,62 @@ DITHER_INLINE void SumRows(const OperandTile& x, const OperandTile& w, int m, in
   *exp_out = top;
 }
 
+// TakeApart16 and TakeFp32RowApart, in the instructions that are meant.
+DITHER_INLINE std::uint32_t TakeAvx512(__m512i b, const RowForms& to) {
+  const __m512i one = _mm512_set1_epi32(1), all = _mm512_set1_epi32(255);
+  const __m512i field = _mm512_and_si512(_mm512_srli_epi32(b, 7), all);
+  const __m512i fraction = _mm512_and_si512(b, _mm512_set1_epi32(0x7f));
+  const __m512i magnitude =
+      _mm512_mask_or_epi32(fraction, _mm512_test_epi32_mask(field, field), fraction, _mm512_set1_epi32(0x80));
+  const __m512i sign = _mm512_srli_epi32(b, 15);
+  const __m512i factor = _mm512_slli_epi32(magnitude, static_cast<unsigned>(to.shift));
+  const __mmask16 minus = _mm512_test_epi32_mask(sign, sign);
+  // (1, factor), or both halves negated.
+  const __m512i plus = _mm512_or_si512(factor, _mm512_set1_epi32(1 << 16));
+  _mm512_store_si512(to.pair, _mm512_mask_sub_epi16(plus, _mm512_movepi16_mask(_mm512_movm_epi32(minus)),
+                                                    _mm512_setzero_si512(), plus));
+  _mm512_store_si512(to.exponent, _mm512_mask_max_epi32(_mm512_set1_epi32(kZeroExponent),
+                                                        _mm512_test_epi32_mask(magnitude, magnitude), field, one));
+  _mm512_store_si512(to.negative, _mm512_or_si512(_mm512_load_si512(to.negative),
+                                                  _mm512_slli_epi32(sign, static_cast<unsigned>(to.row))));
+  return _mm512_cmpeq_epi32_mask(field, all);
+}
+
+DITHER_TARGET std::uint32_t TakeRowAvx512(const RowForms& to) {
+  const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(to.from));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to.bits), bits);
+  return TakeAvx512(_mm512_cvtepu16_epi32(bits), to);
+}
+
+DITHER_TARGET std::uint32_t TakeFp32RowAvx512(const std::uint8_t* elements, int piece, bool finite_only,
+                                              const RowForms& to) {
+  const __m512i zero = _mm512_setzero_si512(), one = _mm512_set1_epi32(1), all = _mm512_set1_epi32(255);
+  const __m512i b = _mm512_loadu_si512(elements);
+  const __m512i field = _mm512_and_si512(_mm512_srli_epi32(b, 23), all);
+  const __m512i man = _mm512_and_si512(b, _mm512_set1_epi32(0x7fffff));
+  const __m512i sign = _mm512_and_si512(_mm512_srli_epi32(b, 16), _mm512_set1_epi32(0x8000));
+  const __m512i sig =
+      _mm512_mask_or_epi32(man, _mm512_test_epi32_mask(field, field), man, _mm512_set1_epi32(0x800000));
+  const __m512i m = _mm512_and_si512(_mm512_srli_epi32(sig, static_cast<unsigned>(8 * (2 - piece))), all);
+  const __m512i exp = _mm512_sub_epi32(_mm512_max_epi32(field, one), _mm512_set1_epi32(8 * piece));
+  const __m512i gap = _mm512_sub_epi32(_mm512_lzcnt_epi32(m), _mm512_set1_epi32(24));
+  const __m512i up = _mm512_min_epi32(gap, _mm512_sub_epi32(exp, one));
+  const __m512i moved = _mm512_srlv_epi32(_mm512_sllv_epi32(m, _mm512_max_epi32(up, zero)),
+                                          _mm512_max_epi32(_mm512_sub_epi32(zero, up), zero));
+  const __m512i exponent = _mm512_maskz_sub_epi32(_mm512_test_epi32_mask(moved, _mm512_set1_epi32(0x80)), exp, up);
+  __m512i operand = _mm512_or_si512(_mm512_or_si512(sign, _mm512_slli_epi32(exponent, 7)),
+                                    _mm512_and_si512(moved, _mm512_set1_epi32(0x7f)));
+  const __mmask16 special = _mm512_cmpeq_epi32_mask(field, all);
+  if (special != 0) {
+    const __m512i infinite = _mm512_or_si512(sign, _mm512_set1_epi32(kOperandInf));
+    const __m512i unusual =
+        _mm512_mask_mov_epi32(infinite, _mm512_test_epi32_mask(man, man), _mm512_set1_epi32(kOperandNan));
+    operand = _mm512_mask_mov_epi32(operand, special, finite_only ? zero : unusual);
+  }
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to.bits), _mm512_cvtepi32_epi16(operand));
+  return TakeAvx512(operand, to);
+}
+
 // Foot, in the instructions that are meant.
 DITHER_INLINE __m512i FootAvx512(__m512i low, __m512i high, __m512i exp, bool accumulate, __m512i p) {
   const __m512i one = _mm512_set1_epi32(1), infinity = _mm512_set1_epi32(0x7f800000);
@@ -374,50 +432,62 @@ DITHER_TARGET void RunAvx512(const TileJob& job) {
 }
 #endif
 
-}  // namespace
+// Elements side by side; those that are elsewhere, or fewer than 16, are gathered in `room`.
+template <typename Element>
+const Element* SideBySide(const std::uint8_t* at, std::int64_t stride, int count, Element* room) {
+  // Read in place: a copy would have to be waited for by the wide load behind it.
+  if (stride == static_cast<std::int64_t>(sizeof(Element)) && count == kTileSide) {
+    return reinterpret_cast<const Element*>(at);
+  }
+  for (int n = 0; n < kTileSide; ++n) {
+    room[n] = 0;
+    if (n < count) std::memcpy(&room[n], at + n * stride, sizeof(Element));
+  }
+  return room;
+}
 
+template <auto take_row, auto take_fp32_row>
 bool AddRow(OperandMode mode, TileSide side, const std::uint8_t* at, std::int64_t stride, int count,
             OperandTile* tile) {
   const int row = tile->rows++;
-  std::uint16_t* bits = tile->bits[row];
-  const RowForms forms = {bits, tile->pair[row], tile->exponent[row], tile->negative, row,
-                          kFactorBits + (side == TileSide::kMoving ? 1 : 0)};
-  const auto load = [&]<typename Element>(Element* elements) {
-    if (stride == static_cast<std::int64_t>(sizeof(Element)) && count == kTileSide) {
-      std::memcpy(elements, at, sizeof(Element) * kTileSide);
-      return;
-    }
-    for (int n = 0; n < kTileSide; ++n) {
-      elements[n] = 0;
-      if (n < count) std::memcpy(&elements[n], at + n * stride, sizeof(Element));
-    }
-  };
+  std::uint32_t words[kTileSide];
+  std::uint16_t halves[kTileSide];
+  std::uint8_t bytes[kTileSide];
+  RowForms forms = {nullptr, tile->bits[row], tile->pair[row], tile->exponent[row], tile->negative, row,
+                    kFactorBits + (side == TileSide::kMoving ? 1 : 0)};
   const auto look_up = [&](const std::array<std::uint16_t, 256>& operands) {
-    std::uint8_t elements[kTileSide];
-    load(elements);
-    for (int n = 0; n < kTileSide; ++n) bits[n] = operands[elements[n]];
+    const std::uint8_t* elements = SideBySide(at, stride, count, bytes);
+    for (int n = 0; n < kTileSide; ++n) halves[n] = operands[elements[n]];
+    forms.from = halves;
   };
   switch (mode.dtype) {
-    case isa::Dtype::kFp32: {
-      std::uint32_t elements[kTileSide];
-      load(elements);
-      return TakeFp32RowApart(elements, mode.piece, mode.finite_only, forms) != 0;
-    }
+    case isa::Dtype::kFp32:
+      return take_fp32_row(reinterpret_cast<const std::uint8_t*>(SideBySide(at, stride, count, words)), mode.piece,
+                           mode.finite_only, forms) != 0;
     case isa::Dtype::kFp8E4M3:
+      look_up(kOperands<isa::Dtype::kFp8E4M3>);
+      break;
     case isa::Dtype::kFp8E5M2:
-      look_up(mode.dtype == isa::Dtype::kFp8E4M3 ? kOperands<isa::Dtype::kFp8E4M3> : kOperands<isa::Dtype::kFp8E5M2>);
+      look_up(kOperands<isa::Dtype::kFp8E5M2>);
       break;
     default:
-      load(bits);
+      forms.from = SideBySide(at, stride, count, halves);
   }
   // bf16 as it is, but for what doesn't count; fp16 one by one.
   const bool half = mode.dtype == isa::Dtype::kFp16;
   if (half || mode.finite_only) {
     const OperandMode as = {half ? mode.dtype : isa::Dtype::kBf16, mode.piece, mode.finite_only};
-    for (int n = 0; n < kTileSide; ++n) bits[n] = ToOperand(as, bits[n]);
+    for (int n = 0; n < kTileSide; ++n) {
+      std::uint16_t operand;
+      std::memcpy(&operand, reinterpret_cast<const std::uint8_t*>(forms.from) + 2 * n, sizeof operand);
+      halves[n] = ToOperand(as, operand);
+    }
+    forms.from = halves;
   }
-  return TakeRowApart(forms) != 0;
+  return take_row(forms) != 0;
 }
+
+}  // namespace
 
 const std::vector<TileKernel>& TileKernels() {
   static const std::vector<TileKernel> kernels = [] {
@@ -426,10 +496,10 @@ const std::vector<TileKernel>& TileKernels() {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512bw")) {
-      found.push_back({"AVX-512", RunAvx512});
+      found.push_back({"AVX-512", RunAvx512, AddRow<TakeRowAvx512, TakeFp32RowAvx512>});
     }
 #endif
-    found.push_back({"portable", RunPortable});
+    found.push_back({"portable", RunPortable, AddRow<TakeRowApart, TakeFp32RowApart>});
     return found;
   }();
   return kernels;

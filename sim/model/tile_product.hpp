@@ -35,11 +35,6 @@ struct alignas(64) OperandTile {
 
 enum class TileSide { kMoving, kStationary };
 
-// The operands of `count` elements, 1..16, from `at`, `stride` bytes apart, as the tile's next row; the lanes
-// behind them are zero. True if there is an infinity or NaN.
-bool AddRow(OperandMode mode, TileSide side, const std::uint8_t* at, std::int64_t stride, int count,
-            OperandTile* tile);
-
 // PSUM words of 16 lanes, columns first .. first + columns - 1 of w, `stride` bytes from column to column. Neither tile
 // holds an infinity or NaN; PSUM may.
 struct TileJob {
@@ -53,6 +48,10 @@ struct TileJob {
 struct TileKernel {
   const char* name;
   void (*run)(const TileJob& job);
+  // The operands of `count` elements, 1..16, from `at`, `stride` bytes apart, as the tile's next row; the lanes behind
+  // them are zero. True if there is an infinity or NaN.
+  bool (*add_row)(OperandMode mode, TileSide side, const std::uint8_t* at, std::int64_t stride, int count,
+                  OperandTile* tile);
 };
 // The ways to do a job that this processor has, quickest first.
 const std::vector<TileKernel>& TileKernels();

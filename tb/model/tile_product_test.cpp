@@ -46,9 +46,10 @@ TEST_CASE("a tile's columns have the bits of single columns", "[tile_product]") 
     OperandTile moving, stationary;
     moving.Clear();
     stationary.Clear();
+    const auto add_row = TileKernels().back().add_row;
     for (int r = 0; r < rows; ++r) {
-      REQUIRE_FALSE(AddRow({Dtype::kBf16}, TileSide::kMoving, reinterpret_cast<const std::uint8_t*>(x[r]), 2, kTileSide, &moving));
-      REQUIRE_FALSE(AddRow({Dtype::kBf16}, TileSide::kStationary, reinterpret_cast<const std::uint8_t*>(w[r]), 2, columns, &stationary));
+      REQUIRE_FALSE(add_row({Dtype::kBf16}, TileSide::kMoving, reinterpret_cast<const std::uint8_t*>(x[r]), 2, kTileSide, &moving));
+      REQUIRE_FALSE(add_row({Dtype::kBf16}, TileSide::kStationary, reinterpret_cast<const std::uint8_t*>(w[r]), 2, columns, &stationary));
     }
     const bool accumulate = trial % 2 == 0;
     constexpr std::size_t kStride = 4 * kTileSide + 12;
@@ -113,33 +114,36 @@ TEST_CASE("a tile's row holds what ToOperand says, at any stride", "[tile_produc
       }
     }
     const std::uint8_t* at = &memory[64 * bytes];
-    OperandTile tile;
-    tile.Clear();
-    for (int filler = static_cast<int>(random() % 15); filler > 0; --filler) {
-      AddRow({Dtype::kBf16}, TileSide::kMoving, memory.data(), 0, 1, &tile);
-    }
-    const int row = tile.rows;
+    const int fillers = static_cast<int>(random() % 15);
     const TileSide side = random() % 2 == 0 ? TileSide::kMoving : TileSide::kStationary;
-    const bool special = AddRow(mode, side, at, stride, count, &tile);
-    bool expected = false;
-    for (int n = 0; n < kTileSide; ++n) {
-      std::uint32_t element = 0;
-      if (n < count) std::memcpy(&element, at + n * stride, bytes);
-      const std::uint16_t operand = ToOperand(mode, element);
-      expected |= (operand & 0x7f80) == 0x7f80;
-      const bool nan = (tile.bits[row][n] & 0x7fff) > 0x7f80 && operand == kOperandNan;
-      INFO("element " << std::hex << element << " piece " << int{mode.piece});
-      REQUIRE((nan || tile.bits[row][n] == operand));
-      if (nan) continue;
-      const BlockOperand apart = TakeApart(operand);
-      const std::int32_t magnitude = side == TileSide::kMoving ? 2 * apart.magnitude : apart.magnitude;
-      REQUIRE(static_cast<std::int16_t>(tile.pair[row][n]) == (apart.sign != 0 ? -magnitude : magnitude));
-      REQUIRE(tile.pair[row][n] >> 16 == (apart.sign != 0 ? -1 : 1));
-      REQUIRE(tile.exponent[row][n] == apart.exponent);
-      REQUIRE((tile.negative[n] >> row & 1) == (apart.sign != 0 ? 1u : 0u));
+    for (const TileKernel& kernel : TileKernels()) {
+      OperandTile tile;
+      tile.Clear();
+      for (int filler = fillers; filler > 0; --filler) {
+        kernel.add_row({Dtype::kBf16}, TileSide::kMoving, memory.data(), 0, 1, &tile);
+      }
+      const int row = tile.rows;
+      const bool special = kernel.add_row(mode, side, at, stride, count, &tile);
+      bool expected = false;
+      for (int n = 0; n < kTileSide; ++n) {
+        std::uint32_t element = 0;
+        if (n < count) std::memcpy(&element, at + n * stride, bytes);
+        const std::uint16_t operand = ToOperand(mode, element);
+        expected |= (operand & 0x7f80) == 0x7f80;
+        const bool nan = (tile.bits[row][n] & 0x7fff) > 0x7f80 && operand == kOperandNan;
+        INFO(kernel.name << " element " << std::hex << element << " piece " << int{mode.piece});
+        REQUIRE((nan || tile.bits[row][n] == operand));
+        if (nan) continue;
+        const BlockOperand apart = TakeApart(operand);
+        const std::int32_t magnitude = side == TileSide::kMoving ? 2 * apart.magnitude : apart.magnitude;
+        REQUIRE(static_cast<std::int16_t>(tile.pair[row][n]) == (apart.sign != 0 ? -magnitude : magnitude));
+        REQUIRE(tile.pair[row][n] >> 16 == (apart.sign != 0 ? -1 : 1));
+        REQUIRE(tile.exponent[row][n] == apart.exponent);
+        REQUIRE((tile.negative[n] >> row & 1) == (apart.sign != 0 ? 1u : 0u));
+      }
+      REQUIRE(special == expected);
+      REQUIRE(tile.rows == row + 1);
     }
-    REQUIRE(special == expected);
-    REQUIRE(tile.rows == row + 1);
   }
 }
 
