@@ -14,17 +14,14 @@ using isa::Dtype;
 using isa::EngineInstr;
 
 namespace {
-const model::TileKernel& Kernel() {
-  static const model::TileKernel kernel = model::TileKernels().front();
-  return kernel;
-}
+const model::TileKernel* const kKernel = model::FindTileKernel();
 }  // namespace
 
 bool FunctionalModel::LoadTile(const EngineInstr& i) {
   using model::kTileSide;
   tile_ready_ = tile_pending_ = false;
   const auto dtype = static_cast<Dtype>(i.dtype_1);
-  if (config_.rows > kTileSide || i.tiles != 0 || static_cast<isa::Op>(i.opcode) != isa::Op::kMatmul ||
+  if (kKernel == nullptr || config_.rows > kTileSide || i.tiles != 0 || static_cast<isa::Op>(i.opcode) != isa::Op::kMatmul ||
       dtype == Dtype::kInt8) {
     return false;
   }
@@ -32,7 +29,7 @@ bool FunctionalModel::LoadTile(const EngineInstr& i) {
   tile_.Clear();
   bool special = false;
   for (std::uint32_t k = 0; k < i.parts; ++k) {
-    special |= Kernel().add_row(model::ModeOf1(i), model::TileSide::kStationary, memory_.Sbuf(i.part_1 + k) + i.off_1,
+    special |= kKernel->add_row(model::ModeOf1(i), model::TileSide::kStationary, memory_.Sbuf(i.part_1 + k) + i.off_1,
                                 i.str_1[0] * bytes, i.parts_d, &tile_);
   }
   if (special) return false;
@@ -64,7 +61,6 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
   if (!tile_ready_ || i.tiles != 0 || i.str_d[0] == 0 || static_cast<Dtype>(i.dtype_0) == Dtype::kInt8) {
     return ColumnByColumn(i);
   }
-  const model::TileKernel& kernel = Kernel();
   const model::OperandMode mode = model::ModeOf0(i);
   const std::int64_t bytes = isa::DtypeBytes(mode.dtype);
   // Rows that go on where the one before ends, on both sides, are one.
@@ -82,7 +78,7 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
     moving_tile_.Clear();
     bool special = false;
     for (std::uint32_t k = 0; k < i.parts; ++k) {
-      special |= kernel.add_row(mode, model::TileSide::kMoving, memory_.Sbuf(i.part_0 + k) + source, step_0, lanes,
+      special |= kKernel->add_row(mode, model::TileSide::kMoving, memory_.Sbuf(i.part_0 + k) + source, step_0, lanes,
                                 &moving_tile_);
     }
     if (special) {
@@ -95,7 +91,7 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
     }
     std::uint8_t* at = memory_.Psum(i.part_d) + target;
     const model::TileJob job = {&moving_tile_, &tile_, i.parts_d, i.acc != 0, at, isa::kPsumBytes};
-    if (lanes == kTileSide && step_d == 4) return kernel.run(job);
+    if (lanes == kTileSide && step_d == 4) return kKernel->run(job);
     // Words elsewhere than side by side, or fewer: there and back.
     std::uint32_t words[kTileSide][kTileSide] = {};
     const auto each = [&](auto&& copy) {
@@ -105,7 +101,7 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
       }
     };
     if (i.acc != 0) each([](const std::uint8_t* word, std::uint32_t* lane) { std::memcpy(lane, word, 4); });
-    kernel.run({job.x, job.w, job.columns, job.accumulate, reinterpret_cast<std::uint8_t*>(words), sizeof words[0]});
+    kKernel->run({job.x, job.w, job.columns, job.accumulate, reinterpret_cast<std::uint8_t*>(words), sizeof words[0]});
     each([](std::uint8_t* word, const std::uint32_t* lane) { std::memcpy(word, lane, 4); });
   };
   for (std::uint32_t i3 = 0; i3 < size[3]; ++i3) {

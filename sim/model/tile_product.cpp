@@ -11,14 +11,12 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
-#endif
+
+#define DITHER_TARGET __attribute__((target("avx512f,avx512cd,avx512dq,avx512vl,avx512bw")))
+#define DITHER_INLINE DITHER_TARGET inline __attribute__((always_inline))
 
 namespace dither::model {
 namespace {
-
-using Lanes = std::int32_t __attribute__((vector_size(64), may_alias));
-using Words = std::uint32_t __attribute__((vector_size(64), may_alias));
-using HalfWords = std::uint16_t __attribute__((vector_size(32)));
 
 static_assert(255 * 2 << kFactorBits < 1 << 15, "a moving factor fits 16 bits, doubled");
 static_assert(kFracBits == 12, "eight terms fit 32 bits, sixteen 33");
@@ -45,244 +43,7 @@ struct RowForms {
 };
 
 // Takes 16 operands apart; not zero if there is an infinity or NaN.
-inline __attribute__((always_inline)) std::uint32_t TakeApart16(const Words& b, const RowForms& to) {
-  const Lanes field = (Lanes)(b >> 7 & 0xff);
-  const Lanes magnitude = (Lanes)(b & 0x7f) | ((field != 0) & 0x80);
-  const Words sign = b >> 15;
-  const Lanes minus = -(Lanes)sign;
-  const Lanes factor = ((magnitude << to.shift) ^ minus) - minus;
-  const Lanes pair = (minus | 1) << 16 | (factor & 0xffff);
-  const Lanes exponent = magnitude == 0 ? Lanes{} + kZeroExponent : field - (field == 0);  // true is -1
-  const Words negative = *reinterpret_cast<const Words*>(to.negative) | sign << to.row;
-  std::memcpy(to.pair, &pair, sizeof pair);
-  std::memcpy(to.exponent, &exponent, sizeof exponent);
-  std::memcpy(to.negative, &negative, sizeof negative);
-  const Lanes special = field == 255;
-  std::uint64_t any[8];
-  std::memcpy(any, &special, sizeof any);
-  return ((any[0] | any[1] | any[2] | any[3]) | (any[4] | any[5] | any[6] | any[7])) != 0;
-}
-
-DITHER_CLONES
-std::uint32_t TakeRowApart(const RowForms& to) {
-  HalfWords bits;
-  std::memcpy(&bits, to.from, sizeof bits);
-  std::memcpy(to.bits, &bits, sizeof bits);
-  return TakeApart16(__builtin_convertvector(bits, Words), to);
-}
-
-// ToOperand of fp32, and then the same.
-DITHER_CLONES
-std::uint32_t TakeFp32RowApart(const std::uint8_t* elements, int piece, bool finite_only, const RowForms& to) {
-  Words b;
-  std::memcpy(&b, elements, sizeof b);
-  const Lanes field = (Lanes)(b >> 23 & 0xff);
-  const Words man = b & 0x7fffff, sign = b >> 16 & 0x8000;
-  const Words sig = man | (Words)((field != 0) & 0x800000);
-  Words m = sig >> (8 * (2 - piece)) & 0xff;
-  const Lanes exp = field - (field == 0) - 8 * piece;
-  // PackOperand: up as far as the exponent allows, or down.
-  Lanes gap = (m < 16) & 4;
-  gap += (m << (Words)gap < 64) & 2;
-  gap += (m << (Words)gap < 128) & 1;
-  const Lanes up = gap < exp - 1 ? gap : exp - 1;
-  m = (m << (Words)(up > 0 ? up : Lanes{})) >> (Words)(up < 0 ? -up : Lanes{});
-  const Lanes exponent = (m & 0x80) != 0 ? exp - up : Lanes{};
-  Words operand = sign | (Words)(exponent << 7) | (m & 0x7f);
-  const Words unusual = finite_only ? Words{} : man != 0 ? Words{} + kOperandNan : sign | kOperandInf;
-  operand = field == 255 ? unusual : operand;
-  const HalfWords bits = __builtin_convertvector(operand, HalfWords);
-  std::memcpy(to.bits, &bits, sizeof bits);
-  return TakeApart16(operand, to);
-}
-
-// ------------------------------------------------------------------------------------------- feet
-
-// Leading zeros; any number below 32 for 0.
-inline __attribute__((always_inline)) void LeadingZeros(const Words& value, Lanes* zeros) {
-  alignas(64) std::uint32_t in[kTileSide];
-  alignas(64) std::int32_t out[kTileSide];
-  std::memcpy(in, &value, sizeof in);
-#pragma GCC unroll 1  // so that it stays a loop, which becomes an instruction where there is one
-  for (int n = 0; n < kTileSide; ++n) out[n] = __builtin_clz(in[n] | 1);
-  std::memcpy(zeros, out, sizeof out);
-}
-
-// ColumnSum::Finish of 16 lanes. The sum is low + high, both below 2^31 in magnitude, at the exponent exp. 32-bit
-// significands have their leading one on top; `rest` is what lies below such a word.
-inline __attribute__((always_inline)) void Foot(const Lanes& low, const Lanes& high, const Lanes& exp, bool accumulate,
-                                                const Words& p, Words* out) {
-  const Lanes c_sign = ((low & high) + ((low ^ high) >> 1)) >> 31;  // of the halved sum: nothing overflows
-  Words c = (Words)(low + high);
-  c = (c ^ (Words)c_sign) - (Words)c_sign;
-  Lanes c_gap;
-  LeadingZeros(c, &c_gap);
-  const Lanes c_zero = c == 0;
-  c <<= (Words)c_gap;
-  const Lanes c_exp = exp - c_gap - (122 + kFracBits - 12);
-
-  const Words kNone = {}, kAll = ~kNone;
-  Words n = c, rest = {};
-  Lanes e = c_exp, sign = c_sign, zero = c_zero;
-  const Lanes p_field = (Lanes)(p >> 23 & 0xff);
-  if (accumulate) {
-    const Lanes p_subnormal = p_field == 0;  // true is -1
-    const Words p_sig = ((p & 0x7fffff) | (Words)(~p_subnormal & 0x800000)) << 8;
-    const Lanes p_exp = p_field - p_subnormal, p_sign = (Lanes)p >> 31;
-    // The smaller exponent's word moves down; a zero sum lies below everything. Choices are made with masks, from
-    // which the compiler makes one instruction each.
-    const Words c_big = ~(Words)c_zero & (c_exp > p_exp ? kAll : kNone);
-    const Words c_word = c & ~(Words)c_zero;
-    const Words large = (c_word & c_big) | (p_sig & ~c_big), small = (p_sig & c_big) | (c_word & ~c_big);
-    const Lanes difference = c_exp - p_exp;
-    const Lanes distance = difference > 0 ? difference : -difference;
-    const Words far = distance > 31 ? kAll : kNone;
-    const Words by = (Words)(distance > 31 ? Lanes{} + 31 : distance);
-    const Words moved = (small >> by) & ~far;
-    const Words under = (small & far) | (((small << (31 - by)) << 1) & ~far);
-    const Lanes big_exp = (Lanes)(((Words)c_exp & c_big) | ((Words)p_exp & ~c_big));
-    const auto differ = (Words)(c_sign ^ p_sign);
-    // Only a subnormal, or equal exponents, can be the smaller number after all.
-    const Words under_some = under != 0 ? kAll : kNone;
-    const Words turned = differ & ((large < moved ? kAll : kNone) | ((large == moved ? kAll : kNone) & under_some));
-    const Words plus = large + moved, minus = large - moved + (under_some & ~turned);
-    const Words sum = (plus & ~differ) | (((minus ^ turned) - turned) & differ);
-    const Words carry = ~differ & (plus < large ? kAll : kNone);
-    rest = under ^ ((under ^ -under) & differ & ~turned);
-    const Words c_rules = c_big ^ turned;
-    sign = (Lanes)(((Words)c_sign & c_rules) | ((Words)p_sign & ~c_rules));
-    zero = (Lanes)(((sum | rest) == 0 ? kAll : kNone) & ~carry);
-    Lanes gap;
-    LeadingZeros(sum, &gap);
-    const Words nothing = sum == 0 ? kAll : kNone;  // all 32 bits cancelled
-    const Words shifted = (sum << (Words)gap) | (((rest >> 1) >> (Words)(31 - gap)) & ~nothing) | (rest & nothing);
-    n = (shifted & ~carry) | (((sum >> 1) | 0x80000000) & carry);
-    rest = ((rest | (sum & 1)) & carry) | ((rest << (Words)gap) & ~carry & ~nothing);
-    e = big_exp - (Lanes)((((Words)gap - nothing) & ~carry) | carry);
-  }
-  // To 24 bits, nearest even, fewer below the normal range.
-  n = (n >> 1) | (n & 1) | (Words)((rest != 0) & 1);
-  const Lanes e_kept = e < 1 ? Lanes{} + 1 : e;
-  const Lanes drop = 7 + e_kept - e;
-  n = drop > 31 ? Words{} : n;
-  const Words by = (Words)(drop > 31 ? Lanes{} + 31 : drop);
-  const Words half = (Words{} + 1) << (by - 1);
-  const Words kept = (n + (half - 1) + (n >> by & 1)) >> by;
-  const Lanes field = e_kept > 255 ? Lanes{} + 255 : e_kept;
-  Words bits = (Words)((field - 1) << 23) + kept;
-  bits = bits > 0x7f800000 ? Words{} + 0x7f800000 : bits;
-  bits = (bits | ((Words)sign & 0x80000000)) & ~(Words)zero;
-  if (accumulate) {  // an infinity stays, any NaN is the one
-    const Words unusual = (p & 0x7fffff) != 0 ? Words{} + kCanonicalNan : p;
-    bits = p_field == 255 ? unusual : bits;
-  }
-  *out = bits;
-}
-
-// The ones that complements lack, of rows 0 to 7 and 8 to 15.
-inline __attribute__((always_inline)) void Negatives(const OperandTile& x, std::uint32_t w, Lanes* low, Lanes* high) {
-  Words count = *reinterpret_cast<const Words*>(x.negative) ^ w;
-  count = count - (count >> 1 & 0x5555);
-  count = (count & 0x3333) + (count >> 2 & 0x3333);
-  count = (count + (count >> 4)) & 0x0f0f;
-  *low = (Lanes)(count & 0xff);
-  *high = (Lanes)(count >> 8);
-}
-
-// Sums of a job's columns: low and high of rows 0 to 7 and 8 to 15.
-struct Sums {
-  Lanes low[kTileSide], high[kTileSide], exp[kTileSide];
-};
-
-DITHER_CLONES
-void Feet(const TileJob& job, const Sums& sums) {
-  for (int m = 0; m < job.columns; ++m) {
-    std::uint8_t* at = job.psum + m * job.stride;
-    Words p = {}, out;
-    if (job.accumulate) {
-      std::memcpy(&p, at, sizeof p);
-      Foot(sums.low[m], sums.high[m], sums.exp[m], true, p, &out);
-    } else {
-      Foot(sums.low[m], sums.high[m], sums.exp[m], false, p, &out);
-    }
-    std::memcpy(at, &out, sizeof out);
-  }
-}
-
-DITHER_CLONES
-void SumPortable(const TileJob& job, Sums* sums) {
-  const OperandTile& x = *job.x;
-  const OperandTile& w = *job.w;
-  const int rows = x.rows;
-  for (int m = 0; m < job.columns; ++m) {
-    Lanes exponent[kTileSide];
-    Lanes top = {};
-    for (int r = 0; r < rows; ++r) {
-      exponent[r] = *reinterpret_cast<const Lanes*>(x.exponent[r]) + w.exponent[r][m];
-      top = exponent[r] > top ? exponent[r] : top;
-    }
-    Lanes low, high;
-    Negatives(x, w.negative[m], &low, &high);
-    for (int r = 0; r < rows; ++r) {
-      const Lanes pair = *reinterpret_cast<const Lanes*>(x.pair[r]);
-      const std::int32_t factor = w.pair[r][m];
-      const Lanes product = ((pair << 16) >> 16) * static_cast<std::int16_t>(factor) + (pair >> 16) * (factor >> 16);
-      Lanes shift = top - exponent[r] + 1;
-      shift = shift > 31 ? Lanes{} + 31 : shift;
-      (r < kEight ? low : high) += product >> shift;
-    }
-    sums->low[m] = low;
-    sums->high[m] = high;
-    sums->exp[m] = top;
-  }
-}
-
-void RunPortable(const TileJob& job) {
-  Sums sums;
-  SumPortable(job, &sums);
-  Feet(job, sums);
-}
-
-#ifdef DITHER_X86_CLONES
-#define DITHER_TARGET __attribute__((target("avx512f,avx512cd,avx512dq,avx512vl,avx512bw")))
-#define DITHER_INLINE DITHER_TARGET inline __attribute__((always_inline))
-
-// 16-bit multipliers in pairs, and shifts beyond the width, are instructions here. `rows` is a constant where it is
-// 16: then exponents stay in registers.
-DITHER_INLINE void SumRows(const OperandTile& x, const OperandTile& w, int m, int rows, __m512i* low_out, __m512i* high_out,
-                           __m512i* exp_out) {
-  __m512i exponent[kTileSide];
-  __m512i top = _mm512_setzero_si512();
-#pragma GCC unroll 16
-  for (int r = 0; r < rows; ++r) {
-    exponent[r] = _mm512_add_epi32(_mm512_load_si512(x.exponent[r]), _mm512_set1_epi32(w.exponent[r][m]));
-    top = _mm512_max_epi32(top, exponent[r]);
-  }
-  const __m512i above = _mm512_add_epi32(top, _mm512_set1_epi32(1));
-  // As in Negatives.
-  __m512i count = _mm512_xor_si512(_mm512_load_si512(x.negative), _mm512_set1_epi32(static_cast<int>(w.negative[m])));
-  count = _mm512_sub_epi32(count, _mm512_and_si512(_mm512_srli_epi32(count, 1), _mm512_set1_epi32(0x5555)));
-  count = _mm512_add_epi32(_mm512_and_si512(count, _mm512_set1_epi32(0x3333)),
-                           _mm512_and_si512(_mm512_srli_epi32(count, 2), _mm512_set1_epi32(0x3333)));
-  count = _mm512_and_si512(_mm512_add_epi32(count, _mm512_srli_epi32(count, 4)), _mm512_set1_epi32(0x0f0f));
-  __m512i low = _mm512_and_si512(count, _mm512_set1_epi32(0xff)), high = _mm512_srli_epi32(count, 8);
-#pragma GCC unroll 16
-  for (int r = 0; r < rows; ++r) {
-    const __m512i product = _mm512_madd_epi16(_mm512_load_si512(x.pair[r]), _mm512_set1_epi32(w.pair[r][m]));
-    const __m512i term = _mm512_srav_epi32(product, _mm512_sub_epi32(above, exponent[r]));
-    if (r < kEight) {
-      low = _mm512_add_epi32(low, term);
-    } else {
-      high = _mm512_add_epi32(high, term);
-    }
-  }
-  *low_out = low;
-  *high_out = high;
-  *exp_out = top;
-}
-
-// TakeApart16 and TakeFp32RowApart, in the instructions that are meant.
-DITHER_INLINE std::uint32_t TakeAvx512(__m512i b, const RowForms& to) {
+DITHER_INLINE std::uint32_t TakeLanesApart(__m512i b, const RowForms& to) {
   const __m512i one = _mm512_set1_epi32(1), all = _mm512_set1_epi32(255);
   const __m512i field = _mm512_and_si512(_mm512_srli_epi32(b, 7), all);
   const __m512i fraction = _mm512_and_si512(b, _mm512_set1_epi32(0x7f));
@@ -302,13 +63,14 @@ DITHER_INLINE std::uint32_t TakeAvx512(__m512i b, const RowForms& to) {
   return _mm512_cmpeq_epi32_mask(field, all);
 }
 
-DITHER_TARGET std::uint32_t TakeRowAvx512(const RowForms& to) {
+DITHER_TARGET std::uint32_t TakeRow(const RowForms& to) {
   const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(to.from));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to.bits), bits);
-  return TakeAvx512(_mm512_cvtepu16_epi32(bits), to);
+  return TakeLanesApart(_mm512_cvtepu16_epi32(bits), to);
 }
 
-DITHER_TARGET std::uint32_t TakeFp32RowAvx512(const std::uint8_t* elements, int piece, bool finite_only,
+// ToOperand of fp32, and then the same.
+DITHER_TARGET std::uint32_t TakeFp32Row(const std::uint8_t* elements, int piece, bool finite_only,
                                               const RowForms& to) {
   const __m512i zero = _mm512_setzero_si512(), one = _mm512_set1_epi32(1), all = _mm512_set1_epi32(255);
   const __m512i b = _mm512_loadu_si512(elements);
@@ -334,11 +96,102 @@ DITHER_TARGET std::uint32_t TakeFp32RowAvx512(const std::uint8_t* elements, int 
     operand = _mm512_mask_mov_epi32(operand, special, finite_only ? zero : unusual);
   }
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to.bits), _mm512_cvtepi32_epi16(operand));
-  return TakeAvx512(operand, to);
+  return TakeLanesApart(operand, to);
 }
 
-// Foot, in the instructions that are meant.
-DITHER_INLINE __m512i FootAvx512(__m512i low, __m512i high, __m512i exp, bool accumulate, __m512i p) {
+// Elements side by side; those that are elsewhere, or fewer than 16, are gathered in `room`.
+template <typename Element>
+const Element* SideBySide(const std::uint8_t* at, std::int64_t stride, int count, Element* room) {
+  // Read in place: a copy would have to be waited for by the wide load behind it.
+  if (stride == static_cast<std::int64_t>(sizeof(Element)) && count == kTileSide) {
+    return reinterpret_cast<const Element*>(at);
+  }
+  for (int n = 0; n < kTileSide; ++n) {
+    room[n] = 0;
+    if (n < count) std::memcpy(&room[n], at + n * stride, sizeof(Element));
+  }
+  return room;
+}
+
+bool AddRow(OperandMode mode, TileSide side, const std::uint8_t* at, std::int64_t stride, int count,
+            OperandTile* tile) {
+  const int row = tile->rows++;
+  std::uint32_t words[kTileSide];
+  std::uint16_t halves[kTileSide];
+  std::uint8_t bytes[kTileSide];
+  RowForms forms = {nullptr, tile->bits[row], tile->pair[row], tile->exponent[row], tile->negative, row,
+                    kFactorBits + (side == TileSide::kMoving ? 1 : 0)};
+  const auto look_up = [&](const std::array<std::uint16_t, 256>& operands) {
+    const std::uint8_t* elements = SideBySide(at, stride, count, bytes);
+    for (int n = 0; n < kTileSide; ++n) halves[n] = operands[elements[n]];
+    forms.from = halves;
+  };
+  switch (mode.dtype) {
+    case isa::Dtype::kFp32:
+      return TakeFp32Row(reinterpret_cast<const std::uint8_t*>(SideBySide(at, stride, count, words)), mode.piece,
+                           mode.finite_only, forms) != 0;
+    case isa::Dtype::kFp8E4M3:
+      look_up(kOperands<isa::Dtype::kFp8E4M3>);
+      break;
+    case isa::Dtype::kFp8E5M2:
+      look_up(kOperands<isa::Dtype::kFp8E5M2>);
+      break;
+    default:
+      forms.from = SideBySide(at, stride, count, halves);
+  }
+  // bf16 as it is, but for what doesn't count; fp16 one by one.
+  const bool half = mode.dtype == isa::Dtype::kFp16;
+  if (half || mode.finite_only) {
+    const OperandMode as = {half ? mode.dtype : isa::Dtype::kBf16, mode.piece, mode.finite_only};
+    for (int n = 0; n < kTileSide; ++n) {
+      std::uint16_t operand;
+      std::memcpy(&operand, reinterpret_cast<const std::uint8_t*>(forms.from) + 2 * n, sizeof operand);
+      halves[n] = ToOperand(as, operand);
+    }
+    forms.from = halves;
+  }
+  return TakeRow(forms) != 0;
+}
+
+// ------------------------------------------------------------------------------------------- sums
+
+// 16-bit multipliers in pairs, and shifts beyond the width, are instructions here. `rows` is a constant where it is
+// 16: then exponents stay in registers.
+DITHER_INLINE void SumRows(const OperandTile& x, const OperandTile& w, int m, int rows, __m512i* low_out, __m512i* high_out,
+                           __m512i* exp_out) {
+  __m512i exponent[kTileSide];
+  __m512i top = _mm512_setzero_si512();
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r) {
+    exponent[r] = _mm512_add_epi32(_mm512_load_si512(x.exponent[r]), _mm512_set1_epi32(w.exponent[r][m]));
+    top = _mm512_max_epi32(top, exponent[r]);
+  }
+  const __m512i above = _mm512_add_epi32(top, _mm512_set1_epi32(1));
+  // The ones that complements lack, in rows 0 to 7 and 8 to 15.
+  __m512i count = _mm512_xor_si512(_mm512_load_si512(x.negative), _mm512_set1_epi32(static_cast<int>(w.negative[m])));
+  count = _mm512_sub_epi32(count, _mm512_and_si512(_mm512_srli_epi32(count, 1), _mm512_set1_epi32(0x5555)));
+  count = _mm512_add_epi32(_mm512_and_si512(count, _mm512_set1_epi32(0x3333)),
+                           _mm512_and_si512(_mm512_srli_epi32(count, 2), _mm512_set1_epi32(0x3333)));
+  count = _mm512_and_si512(_mm512_add_epi32(count, _mm512_srli_epi32(count, 4)), _mm512_set1_epi32(0x0f0f));
+  __m512i low = _mm512_and_si512(count, _mm512_set1_epi32(0xff)), high = _mm512_srli_epi32(count, 8);
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r) {
+    const __m512i product = _mm512_madd_epi16(_mm512_load_si512(x.pair[r]), _mm512_set1_epi32(w.pair[r][m]));
+    const __m512i term = _mm512_srav_epi32(product, _mm512_sub_epi32(above, exponent[r]));
+    if (r < kEight) {
+      low = _mm512_add_epi32(low, term);
+    } else {
+      high = _mm512_add_epi32(high, term);
+    }
+  }
+  *low_out = low;
+  *high_out = high;
+  *exp_out = top;
+}
+
+// ColumnSum::Finish of 16 lanes. The sum is low + high, both below 2^31 in magnitude, at the exponent exp. 32-bit
+// significands have their leading one on top; `rest` and `under` are what lies below such a word.
+DITHER_INLINE __m512i Foot(__m512i low, __m512i high, __m512i exp, bool accumulate, __m512i p) {
   const __m512i one = _mm512_set1_epi32(1), infinity = _mm512_set1_epi32(0x7f800000);
   const __m512i halved = _mm512_add_epi32(_mm512_and_si512(low, high), _mm512_srai_epi32(_mm512_xor_si512(low, high), 1));
   const __mmask16 c_minus = _mm512_movepi32_mask(halved);
@@ -412,97 +265,38 @@ DITHER_INLINE __m512i FootAvx512(__m512i low, __m512i high, __m512i exp, bool ac
 }
 
 template <bool accumulate>
-DITHER_INLINE void RunAvx512Rows(const TileJob& job, int rows) {
+DITHER_INLINE void RunRows(const TileJob& job, int rows) {
   for (int m = 0; m < job.columns; ++m) {
     std::uint8_t* at = job.psum + m * job.stride;
     __m512i low, high, exp;
     SumRows(*job.x, *job.w, m, rows, &low, &high, &exp);
     const __m512i p = accumulate ? _mm512_loadu_si512(at) : _mm512_setzero_si512();
-    _mm512_storeu_si512(at, FootAvx512(low, high, exp, accumulate, p));
+    _mm512_storeu_si512(at, Foot(low, high, exp, accumulate, p));
   }
 }
 
-DITHER_TARGET void RunAvx512(const TileJob& job) {
+DITHER_TARGET void Run(const TileJob& job) {
   const int rows = job.x->rows;
   if (job.accumulate) {
-    rows == kTileSide ? RunAvx512Rows<true>(job, kTileSide) : RunAvx512Rows<true>(job, rows);
+    rows == kTileSide ? RunRows<true>(job, kTileSide) : RunRows<true>(job, rows);
   } else {
-    rows == kTileSide ? RunAvx512Rows<false>(job, kTileSide) : RunAvx512Rows<false>(job, rows);
+    rows == kTileSide ? RunRows<false>(job, kTileSide) : RunRows<false>(job, rows);
   }
 }
-#endif
-
-// Elements side by side; those that are elsewhere, or fewer than 16, are gathered in `room`.
-template <typename Element>
-const Element* SideBySide(const std::uint8_t* at, std::int64_t stride, int count, Element* room) {
-  // Read in place: a copy would have to be waited for by the wide load behind it.
-  if (stride == static_cast<std::int64_t>(sizeof(Element)) && count == kTileSide) {
-    return reinterpret_cast<const Element*>(at);
-  }
-  for (int n = 0; n < kTileSide; ++n) {
-    room[n] = 0;
-    if (n < count) std::memcpy(&room[n], at + n * stride, sizeof(Element));
-  }
-  return room;
-}
-
-template <auto take_row, auto take_fp32_row>
-bool AddRow(OperandMode mode, TileSide side, const std::uint8_t* at, std::int64_t stride, int count,
-            OperandTile* tile) {
-  const int row = tile->rows++;
-  std::uint32_t words[kTileSide];
-  std::uint16_t halves[kTileSide];
-  std::uint8_t bytes[kTileSide];
-  RowForms forms = {nullptr, tile->bits[row], tile->pair[row], tile->exponent[row], tile->negative, row,
-                    kFactorBits + (side == TileSide::kMoving ? 1 : 0)};
-  const auto look_up = [&](const std::array<std::uint16_t, 256>& operands) {
-    const std::uint8_t* elements = SideBySide(at, stride, count, bytes);
-    for (int n = 0; n < kTileSide; ++n) halves[n] = operands[elements[n]];
-    forms.from = halves;
-  };
-  switch (mode.dtype) {
-    case isa::Dtype::kFp32:
-      return take_fp32_row(reinterpret_cast<const std::uint8_t*>(SideBySide(at, stride, count, words)), mode.piece,
-                           mode.finite_only, forms) != 0;
-    case isa::Dtype::kFp8E4M3:
-      look_up(kOperands<isa::Dtype::kFp8E4M3>);
-      break;
-    case isa::Dtype::kFp8E5M2:
-      look_up(kOperands<isa::Dtype::kFp8E5M2>);
-      break;
-    default:
-      forms.from = SideBySide(at, stride, count, halves);
-  }
-  // bf16 as it is, but for what doesn't count; fp16 one by one.
-  const bool half = mode.dtype == isa::Dtype::kFp16;
-  if (half || mode.finite_only) {
-    const OperandMode as = {half ? mode.dtype : isa::Dtype::kBf16, mode.piece, mode.finite_only};
-    for (int n = 0; n < kTileSide; ++n) {
-      std::uint16_t operand;
-      std::memcpy(&operand, reinterpret_cast<const std::uint8_t*>(forms.from) + 2 * n, sizeof operand);
-      halves[n] = ToOperand(as, operand);
-    }
-    forms.from = halves;
-  }
-  return take_row(forms) != 0;
-}
-
 }  // namespace
 
-const std::vector<TileKernel>& TileKernels() {
-  static const std::vector<TileKernel> kernels = [] {
-    std::vector<TileKernel> found;
-#ifdef DITHER_X86_CLONES
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512bw")) {
-      found.push_back({"AVX-512", RunAvx512, AddRow<TakeRowAvx512, TakeFp32RowAvx512>});
-    }
-#endif
-    found.push_back({"portable", RunPortable, AddRow<TakeRowApart, TakeFp32RowApart>});
-    return found;
-  }();
-  return kernels;
+const TileKernel* FindTileKernel() {
+  static const TileKernel kernel = {Run, AddRow};
+  static const bool can = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") &&
+                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                          __builtin_cpu_supports("avx512bw");
+  return can ? &kernel : nullptr;
 }
 
 }  // namespace dither::model
+
+#else
+
+const dither::model::TileKernel* dither::model::FindTileKernel() { return nullptr; }
+
+#endif

@@ -1,4 +1,5 @@
-// A stationary tile of up to 16 x 16 times 16 moving columns: the same bits as ColumnSum, in 32-bit SIMD.
+// A stationary tile of up to 16 x 16 times 16 moving columns: the same bits as ColumnSum, in 32-bit lanes of
+// AVX-512.
 //
 // Two things make it quicker than column_block.hpp. A product comes with its sign, as the one's complement
 // of a negative one: x holds (2 s m, s) and w (s' m', s') in two halves of 16 bits, so the sum of both
@@ -9,8 +10,8 @@
 // Test  tb/model/tile_product_test.cpp
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "sim/model/column_block.hpp"
 #include "sim/model/operand.hpp"
@@ -46,14 +47,13 @@ struct TileJob {
   std::size_t stride;
 };
 struct TileKernel {
-  const char* name;
   void (*run)(const TileJob& job);
   // The operands of `count` elements, 1..16, from `at`, `stride` bytes apart, as the tile's next row; the lanes behind
   // them are zero. True if there is an infinity or NaN.
   bool (*add_row)(OperandMode mode, TileSide side, const std::uint8_t* at, std::int64_t stride, int count,
                   OperandTile* tile);
 };
-// The ways to do a job that this processor has, quickest first.
-const std::vector<TileKernel>& TileKernels();
+// Null where the processor, or the build, has no AVX-512: column_block.hpp is quicker then.
+const TileKernel* FindTileKernel();
 
 }  // namespace dither::model
