@@ -63,9 +63,14 @@ def make_sv(isa):
     for key, fn in (("sbuf_bytes", "SbufBytesOf"), ("axi_bits", "AxiBitsOf")):
         o.append(f"  function automatic int unsigned {fn}(input int unsigned rows);")
         o.append("    case (rows)")
+        by_rows = {}
         for cfg, c in isa["configs"].items():
-            o.append(f"      {c['rows']}: {fn} = {c[key]};  // {cfg}")
-        last = list(isa["configs"].values())[-1]
+            first = by_rows.setdefault(c["rows"], (cfg, c[key]))
+            if first[1] != c[key]:
+                raise ValueError(f"{key} of {cfg} and {first[0]} differ, and both have {c['rows']} rows")
+        for rows, (cfg, value) in by_rows.items():
+            o.append(f"      {rows}: {fn} = {value};  // {cfg}")
+        last = isa["configs"]["full"]
         o.append(f"      default: {fn} = {last[key]};")
         o.append("    endcase")
         o.append("  endfunction")
@@ -132,9 +137,11 @@ def make_hpp(isa):
     o += ["", "// Named configurations: every size of the core follows from the number of rows.",
           "struct Config {", "  std::string_view name;", "  std::uint32_t rows;        // partitions = array rows = array columns",
           "  std::uint32_t sbuf_bytes;  // of one partition", "  std::uint32_t axi_bits;    // AXI4 data width",
+          "  bool pairs;                // matmuls of 8-bit pairs",
           "};", f"inline constexpr std::array<Config, {len(isa['configs'])}> kConfigs = {{{{"]
     for cfg, c in isa["configs"].items():
-        o.append(f"    {{\"{cfg}\", {c['rows']}, {c['sbuf_bytes']}, {c['axi_bits']}}},")
+        o.append(f"    {{\"{cfg}\", {c['rows']}, {c['sbuf_bytes']}, {c['axi_bits']}, "
+                 f"{'true' if c['pairs'] else 'false'}}},")
     o.append("}};")
     for e in isa["enums"]:
         o += ["", f"// {e['doc']}", f"enum class {e['name']} : std::uint8_t {{"]
@@ -250,10 +257,10 @@ def make_md(isa):
          "[numerics.md](numerics.md).", "", "## Limits", "", "| name | value | meaning |", "|---|---:|---|"]
     for name, i in isa["limits"].items():
         o.append(f"| {name} | {i['value']} | {i['doc']} |")
-    o += ["", "## Configurations", "", "| name | rows = columns = partitions | SBUF bytes a partition | AXI bits |",
+    o += ["", "## Configurations", "", "| name | rows = columns = partitions | SBUF bytes a partition | AXI bits | pairs |",
           "|---|---:|---:|---:|"]
     for n, c in isa["configs"].items():
-        o.append(f"| {n} | {c['rows']} | {c['sbuf_bytes']} | {c['axi_bits']} |")
+        o.append(f"| {n} | {c['rows']} | {c['sbuf_bytes']} | {c['axi_bits']} | {c['pairs']} |")
     o += ["", "## Opcodes", "", "| opcode | name | queues | layout | action |", "|---|---|---|---|---|"]
     ops = next(e for e in isa["enums"] if e["name"] == "Op")
     for i in ops["items"]:

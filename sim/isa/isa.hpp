@@ -37,12 +37,14 @@ struct Config {
   std::uint32_t rows;        // partitions = array rows = array columns
   std::uint32_t sbuf_bytes;  // of one partition
   std::uint32_t axi_bits;    // AXI4 data width
+  bool pairs;                // matmuls of 8-bit pairs
 };
-inline constexpr std::array<Config, 4> kConfigs = {{
-    {"nano", 8, 16384, 128},
-    {"tiny", 16, 65536, 256},
-    {"small", 32, 65536, 512},
-    {"full", 128, 196608, 512},
+inline constexpr std::array<Config, 5> kConfigs = {{
+    {"nano", 8, 16384, 128, false},
+    {"tiny", 16, 65536, 256, false},
+    {"small", 32, 65536, 512, false},
+    {"full", 128, 196608, 512, false},
+    {"nanopair", 8, 16384, 128, true},
 }};
 
 // Queue (engine) numbers.
@@ -485,7 +487,7 @@ enum class Err : std::uint8_t {
   kNone = 0,  // no error
   kIllegalOpcode = 1,  // the queue's engine has no such opcode
   kReservedField = 2,  // a reserved bit is set
-  kBadFunc = 3,  // func, round or tiles holds no defined code
+  kBadFunc = 3,  // func, round or tiles holds no defined code, or pair where there is none (no matmul, or a core without pairs)
   kBadDtype = 4,  // undefined dtype code, one the operand can't have, or a piece that the dtype does not have
   kBadSpace = 5,  // operand in a memory that this opcode can't reach
   kBadSize = 6,  // a dimension, parts or parts_d is zero or too large
@@ -664,6 +666,7 @@ struct EngineInstr {
   std::uint8_t piece_0{};  // matmul: piece of src0's significand, 0 the highest (fp16 has 2, fp32 has 3, others 1)
   std::uint8_t piece_1{};  // the same for src1; transpose: byte of the element, 0 the lowest
   std::uint8_t tiles{};  // matmul: log2 of the tiles side by side (1, 2 or 4), each in its part of rows and columns
+  std::uint8_t pair{};  // matmul: 8-bit sources hold two values of K a partition, side by side: an element is two bytes
   std::uint8_t count_nf{};  // matmul: count the fp32 words written that are infinite or NaN in NONFINITE_COUNT
   std::uint32_t off_d{};  // byte offset of the destination in its partitions
   std::uint8_t func_1{};  // tensor: VecFunc of the second step; 0: one step
@@ -712,6 +715,7 @@ constexpr Encoded Encode(const EngineInstr& i) {
   SetBits(w, 120, 2, static_cast<std::uint64_t>(i.piece_0));
   SetBits(w, 122, 2, static_cast<std::uint64_t>(i.piece_1));
   SetBits(w, 124, 2, static_cast<std::uint64_t>(i.tiles));
+  SetBits(w, 126, 1, static_cast<std::uint64_t>(i.pair));
   SetBits(w, 127, 1, static_cast<std::uint64_t>(i.count_nf));
   SetBits(w, 128, 24, static_cast<std::uint64_t>(i.off_d));
   SetBits(w, 152, 8, static_cast<std::uint64_t>(i.func_1));
@@ -773,6 +777,7 @@ constexpr EngineInstr DecodeEngineInstr(const Encoded& e) {
   i.piece_0 = static_cast<std::uint8_t>(GetBits(w, 120, 2));
   i.piece_1 = static_cast<std::uint8_t>(GetBits(w, 122, 2));
   i.tiles = static_cast<std::uint8_t>(GetBits(w, 124, 2));
+  i.pair = static_cast<std::uint8_t>(GetBits(w, 126, 1));
   i.count_nf = static_cast<std::uint8_t>(GetBits(w, 127, 1));
   i.off_d = static_cast<std::uint32_t>(GetBits(w, 128, 24));
   i.func_1 = static_cast<std::uint8_t>(GetBits(w, 152, 8));
@@ -804,7 +809,7 @@ constexpr EngineInstr DecodeEngineInstr(const Encoded& e) {
 }
 // True if a reserved bit of the engine layout is set.
 constexpr bool EngineInstrReservedSet(const Encoded& e) {
-  return GetBits(e, 23, 1) || GetBits(e, 63, 1) || GetBits(e, 126, 1) || GetBits(e, 189, 3) || GetBits(e, 218, 6);
+  return GetBits(e, 23, 1) || GetBits(e, 63, 1) || GetBits(e, 189, 3) || GetBits(e, 218, 6);
 }
 
 // The dma layout, decoded. Encode() and DecodeDmaInstr() are exact inverses when reserved bits are 0.
@@ -901,7 +906,7 @@ constexpr void SetImm1(EngineInstr& i, std::uint32_t v) {
 // Registers (byte addresses)
 inline constexpr std::uint32_t kCsrId = 0x0000;  // ro: 0x44544852, the letters DTHR
 inline constexpr std::uint32_t kCsrVersion = 0x0004;  // ro: major in 31:16, minor in 15:0
-inline constexpr std::uint32_t kCsrConfig = 0x0008;  // ro: rows in 15:0, SBUF KiB of a partition in 31:16
+inline constexpr std::uint32_t kCsrConfig = 0x0008;  // ro: rows in 14:0, bit 15: the array takes pairs of 8-bit numbers, SBUF KiB of a partition in 31:16
 inline constexpr std::uint32_t kCsrIrqStatus = 0x0010;  // w1c: bit q: queue q retired an instruction with irq; bit 8+q: queue q stopped with an error; bit 16: a doorbell or queue set-up was refused; bit 17: an instruction with count_nf wrote infinite or NaN words
 inline constexpr std::uint32_t kCsrIrqEnable = 0x0014;  // rw: interrupt = any bit of IRQ_STATUS & IRQ_ENABLE
 inline constexpr std::uint32_t kCsrWatchdog = 0x0018;  // rw: cycles a queue may wait for a semaphore or for memory; 0 switches it off

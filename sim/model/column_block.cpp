@@ -112,6 +112,20 @@ std::uint32_t DecodeRow(const std::uint16_t* bits, BlockRow* row) {
   return special;
 }
 
+std::uint32_t DecodeFactors(const Factor* factors, BlockRow* row) {
+  std::uint32_t special = 0, negative = 0;
+  for (int n = 0; n < kBlockLanes; ++n) {
+    const BlockOperand o = TakeApart(factors[n]);
+    row->magnitude[n] = o.magnitude;
+    row->exponent[n] = o.exponent;
+    row->sign[n] = o.sign;
+    special |= static_cast<std::uint32_t>(factors[n].inf || factors[n].nan ? 1 : 0) << n;
+    negative |= static_cast<std::uint32_t>(factors[n].negative ? 1 : 0) << n;
+  }
+  row->negative = negative;
+  return special;
+}
+
 DITHER_CLONES
 std::uint32_t FinishBlock(const BlockSums* sums, bool accumulate, std::uint32_t* psum) {
   std::uint32_t special = 0;

@@ -111,9 +111,11 @@ class FunctionalModel {
   bool whiten_ = true;
   model::FunctionMemory functions_;
 
-  // The stationary tile by array column, rows in order; both forms of the same operands.
+  // The stationary tile by array column, rows in order; both forms of the same operands. Of pairs a row has two, and
+  // stationary_pair_ takes the place of the bits.
   std::vector<model::BlockOperand> stationary_;
   std::vector<std::uint16_t> stationary_bits_;
+  std::vector<model::Factor> stationary_pair_;
   std::vector<std::uint8_t> column_special_;  // the column holds an infinity or NaN
 
   // The usual tile in the form of its own (functional_tile.cpp); while it is pending, the forms above are not made.
@@ -125,6 +127,7 @@ class FunctionalModel {
   model::OperandTile moving_tile_;
   std::vector<model::BlockRow> block_;
   std::vector<std::uint16_t> moving_;
+  std::vector<model::Factor> moving_pair_;
   std::vector<std::uint32_t> unusual_;
   std::vector<std::int64_t> source_at_, target_at_;
   std::vector<std::uint32_t> a_, b_, s_;

@@ -21,8 +21,8 @@ bool FunctionalModel::LoadTile(const EngineInstr& i) {
   using model::kTileSide;
   tile_ready_ = tile_pending_ = false;
   const auto dtype = static_cast<Dtype>(i.dtype_1);
-  if (kKernel == nullptr || config_.rows > kTileSide || i.tiles != 0 || static_cast<isa::Op>(i.opcode) != isa::Op::kMatmul ||
-      dtype == Dtype::kInt8) {
+  if (kKernel == nullptr || config_.rows > kTileSide || i.tiles != 0 || i.pair != 0 ||
+      static_cast<isa::Op>(i.opcode) != isa::Op::kMatmul || dtype == Dtype::kInt8) {
     return false;
   }
   const std::int64_t bytes = isa::DtypeBytes(dtype);
@@ -50,7 +50,7 @@ void FunctionalModel::SpreadTile() {
           tile_.bits[k][m];
     }
   }
-  for (std::size_t n = 0; n < stationary_.size(); ++n) {
+  for (std::size_t n = 0; n < stationary_bits_.size(); ++n) {
     stationary_[n] = model::TakeApart(stationary_bits_[n]);
   }
 }
@@ -58,7 +58,7 @@ void FunctionalModel::SpreadTile() {
 void FunctionalModel::Matmul(const EngineInstr& i) {
   using model::kTileSide;
   if (!i.reuse) LoadStationary(i);
-  if (!tile_ready_ || i.tiles != 0 || i.str_d[0] == 0 || static_cast<Dtype>(i.dtype_0) == Dtype::kInt8) {
+  if (!tile_ready_ || i.tiles != 0 || i.pair != 0 || i.str_d[0] == 0 || static_cast<Dtype>(i.dtype_0) == Dtype::kInt8) {
     return ColumnByColumn(i);
   }
   const model::OperandMode mode = model::ModeOf0(i);
