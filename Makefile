@@ -259,6 +259,8 @@ build/host/%.o: %.cpp
 	@echo '  c++      $<'
 	@$(CXX) $(CXXFLAGS) $(FLAGS_$(basename $(notdir $<))) -c $< -o $@
 FLAGS_column_block := -O3
+FLAGS_row_kernels := -O3
+FLAGS_tile_product := -O3
 FLAGS_study_host := -O3
 
 build/host/libdither.a: $(HOST_OBJ)

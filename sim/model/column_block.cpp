@@ -8,21 +8,14 @@
 #include <algorithm>
 #include <cstring>
 
-#if defined(__x86_64__) && !defined(__clang__) && !defined(DITHER_NO_CLONES)
+#include "sim/model/clones.hpp"
+
+#ifdef DITHER_X86_CLONES
 #define DITHER_AVX512 1
 // The header's "undefined" registers look uninitialised to g++ 12.
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
-#endif
-
-// One copy for each generation of SIMD, chosen when the program starts. AddressSanitizer and
-// coverage builds may switch this off.
-#ifdef DITHER_AVX512
-#define DITHER_CLONES \
-  __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define DITHER_CLONES
 #endif
 
 namespace dither::model {

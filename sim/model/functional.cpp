@@ -12,6 +12,7 @@
 #include "sim/model/fp32.hpp"
 #include "sim/model/lfsr.hpp"
 #include "sim/model/operand.hpp"
+#include "sim/model/row_kernels.hpp"
 
 namespace dither {
 namespace {
@@ -22,6 +23,7 @@ using isa::EngineInstr;
 using isa::Op;
 using isa::Queue;
 using isa::Space;
+using model::WidenRow;
 
 std::uint32_t LoadBits(const std::uint8_t* at, std::uint32_t bytes) {
   std::uint32_t bits = at[0];
@@ -58,64 +60,6 @@ void ForEachRow(const std::array<std::uint16_t, 4>& size, F&& f) {
 template <typename Strides>
 std::int64_t RowOffset(const Strides& str, std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
   return std::int64_t{i1} * str[1] + std::int64_t{i2} * str[2] + std::int64_t{i3} * str[3];
-}
-
-// count elements from `at`, `stride` elements apart, widened to fp32. One loop per dtype, so that
-// the conversion is inlined.
-template <Dtype dtype>
-void WidenRowOf(const std::uint8_t* at, std::int64_t stride, std::uint32_t count,
-                std::uint32_t* out) {
-  constexpr std::uint32_t kBytes = isa::DtypeBytes(dtype);
-  if (stride == 0) {
-    std::fill_n(out, count, WidenToFp32(dtype, LoadBits(at, kBytes)));
-    return;
-  }
-  for (std::uint32_t n = 0; n < count; ++n, at += stride * kBytes) {
-    out[n] = WidenToFp32(dtype, LoadBits(at, kBytes));
-  }
-}
-
-void WidenRow(Dtype dtype, const std::uint8_t* at, std::int64_t stride, std::uint32_t count,
-              std::uint32_t* out) {
-  switch (dtype) {
-    case Dtype::kFp32: return WidenRowOf<Dtype::kFp32>(at, stride, count, out);
-    case Dtype::kBf16: return WidenRowOf<Dtype::kBf16>(at, stride, count, out);
-    case Dtype::kFp16: return WidenRowOf<Dtype::kFp16>(at, stride, count, out);
-    case Dtype::kFp8E4M3: return WidenRowOf<Dtype::kFp8E4M3>(at, stride, count, out);
-    case Dtype::kFp8E5M2: return WidenRowOf<Dtype::kFp8E5M2>(at, stride, count, out);
-    case Dtype::kInt8: return WidenRowOf<Dtype::kInt8>(at, stride, count, out);
-    case Dtype::kInt32: return WidenRowOf<Dtype::kInt32>(at, stride, count, out);
-  }
-}
-
-// Narrows a row. A random word is used up by every element of a stochastic narrowing, exact or not.
-template <Dtype dtype>
-void NarrowRowOf(const std::uint32_t* values, std::uint32_t count, Round round, bool saturate,
-                 bool whiten, std::uint32_t& rounder, std::uint8_t* at, std::int64_t stride) {
-  constexpr std::uint32_t kBytes = isa::DtypeBytes(dtype);
-  const bool random = round == Round::kSr && ConsumesRandom(dtype);
-  for (std::uint32_t n = 0; n < count; ++n, at += stride * kBytes) {
-    const std::uint32_t word = random ? RandomWord(rounder, whiten) : 0;
-    StoreBits(at, kBytes, NarrowFromFp32(dtype, values[n], round, saturate, word));
-    if (random) rounder = Leap(rounder);
-  }
-}
-
-void NarrowRow(Dtype dtype, const std::uint32_t* values, std::uint32_t count, Round round,
-               bool saturate, bool whiten, std::uint32_t& rounder, std::uint8_t* at,
-               std::int64_t stride) {
-  const auto run = [&]<Dtype kDtype>() {
-    NarrowRowOf<kDtype>(values, count, round, saturate, whiten, rounder, at, stride);
-  };
-  switch (dtype) {
-    case Dtype::kFp32: return run.operator()<Dtype::kFp32>();
-    case Dtype::kBf16: return run.operator()<Dtype::kBf16>();
-    case Dtype::kFp16: return run.operator()<Dtype::kFp16>();
-    case Dtype::kFp8E4M3: return run.operator()<Dtype::kFp8E4M3>();
-    case Dtype::kFp8E5M2: return run.operator()<Dtype::kFp8E5M2>();
-    case Dtype::kInt8: return run.operator()<Dtype::kInt8>();
-    case Dtype::kInt32: return run.operator()<Dtype::kInt32>();
-  }
 }
 
 // The array's operands of elements at `at`. One loop per dtype, so that the conversion is inlined.
@@ -248,6 +192,7 @@ std::uint64_t FunctionalModel::Work(Queue queue, const isa::Encoded& encoded) {
 // engine
 
 void FunctionalModel::LoadStationary(const EngineInstr& i) {
+  if (LoadTile(i)) return;
   const std::uint32_t rows = config_.rows;
   const std::uint32_t bytes = ElementBytes(i, 2);
   const bool transpose = static_cast<Op>(i.opcode) == Op::kTranspose;
@@ -302,11 +247,11 @@ void FunctionalModel::Transpose(const EngineInstr& i) {
   }
 }
 
-void FunctionalModel::Matmul(const EngineInstr& i) {
+void FunctionalModel::ColumnByColumn(const EngineInstr& i) {
   using model::kBlockLanes;
   static const model::ColumnKernel kernel = model::ColumnKernels().front();
   const std::uint32_t rows = config_.rows;
-  if (!i.reuse) LoadStationary(i);
+  SpreadTile();
 
   // Byte offsets of all columns, source and target, in order.
   const model::OperandMode mode = model::ModeOf0(i);
@@ -491,8 +436,8 @@ void FunctionalModel::CountedMatmul(const EngineInstr& i) {
 void FunctionalModel::Store(const EngineInstr& i, std::uint32_t lane, std::int64_t byte,
                             std::vector<std::uint32_t>& rounders, const std::uint32_t* values,
                             std::uint32_t count, std::int64_t stride) {
-  NarrowRow(static_cast<Dtype>(i.dtype_d), values, count, static_cast<Round>(i.round), i.sat != 0,
-            whiten_, rounders[lane], memory_.Of(static_cast<Space>(i.space_d), lane) + byte, stride);
+  model::NarrowRow(static_cast<Dtype>(i.dtype_d), values, count, static_cast<Round>(i.round), i.sat != 0,
+                   whiten_, rounders[lane], memory_.Of(static_cast<Space>(i.space_d), lane) + byte, stride);
 }
 
 namespace {
@@ -513,12 +458,31 @@ void ApplyRow(isa::VecFunc func, bool swapped, std::uint32_t* a, const std::uint
     }
   };
   using Word = std::uint32_t;
+  // As Fp32Add, Fp32Sub and Fp32Mul: a fused multiply-add of what `operands` gives, pieces of a row at a time.
+  struct Fused {
+    Word a, b, c;
+  };
+  const auto fused = [&](auto&& operands) {
+    constexpr std::uint32_t kPiece = 64;
+    Word x[kPiece], y[kPiece], z[kPiece];
+    for (std::uint32_t first = 0; first < count; first += kPiece) {
+      const std::uint32_t here = std::min(kPiece, count - first);
+      for (std::uint32_t n = 0; n < here; ++n) {
+        const Word own = a[first + n], other = b[first + n];
+        const Fused f = swapped ? operands(other, own) : operands(own, other);
+        x[n] = f.a;
+        y[n] = f.b;
+        z[n] = f.c;
+      }
+      model::FmaRow(x, y, z, here, a + first);
+    }
+  };
   const auto truth = [](bool value) { return value ? kFp32One : Word{0}; };
   switch (func) {
     case isa::VecFunc::kCopy: break;
-    case isa::VecFunc::kAdd: apply(Fp32Add); break;
-    case isa::VecFunc::kSub: apply(Fp32Sub); break;
-    case isa::VecFunc::kMul: apply(Fp32Mul); break;
+    case isa::VecFunc::kAdd: fused([](Word x, Word y) { return Fused{x, kFp32One, y}; }); break;
+    case isa::VecFunc::kSub: fused([](Word x, Word y) { return Fused{x, kFp32One, y ^ kFp32Sign}; }); break;
+    case isa::VecFunc::kMul: fused([](Word x, Word y) { return Fused{x, y, (x ^ y) & kFp32Sign}; }); break;
     case isa::VecFunc::kMax: apply(Fp32Max); break;
     case isa::VecFunc::kMin: apply(Fp32Min); break;
     case isa::VecFunc::kAbs: apply([](Word x, Word) { return Fp32Abs(x); }); break;
@@ -618,10 +582,7 @@ void FunctionalModel::Tensor(const EngineInstr& i) {
     b_.assign(i.size[0], two ? isa::Imm1(i) : scalar);
     RowWalk{walk, read1, source_0}(memory_, lane, a_, b_, [&](std::int64_t at, std::uint32_t count) {
       if (source_0 == isa::Source::kRandom) {
-        for (std::uint32_t n = 0; n < count; ++n) {
-          a_[n] = RandomWord(vector_rounder_[lane], whiten_);
-          vector_rounder_[lane] = Leap(vector_rounder_[lane]);
-        }
+        vector_rounder_[lane] = model::RandomRow(vector_rounder_[lane], whiten_, count, a_.data());
       }
       if (source_0 != isa::Source::kMemory && !words) {
         for (std::uint32_t n = 0; n < count; ++n) a_[n] = WidenToFp32(Dtype::kInt32, a_[n]);
@@ -630,9 +591,14 @@ void FunctionalModel::Tensor(const EngineInstr& i) {
         const bool minus = func_1 == isa::VecFunc::kSub;
         const std::uint32_t flip_product = minus && i.rev_1 ? kFp32Sign : 0;
         const std::uint32_t flip_addend = minus && !i.rev_1 ? kFp32Sign : 0;
-        for (std::uint32_t n = 0; n < count; ++n) {
-          a_[n] = Fp32Fma(a_[n] ^ flip_product, s_[n], b_[n] ^ flip_addend);
-        }
+        const auto turn = [count](std::vector<std::uint32_t>& row, std::uint32_t flip) {
+          if (flip == 0) return;
+          for (std::uint32_t n = 0; n < count; ++n) row[n] ^= flip;
+        };
+        turn(a_, flip_product);
+        turn(b_, flip_addend);
+        model::FmaRow(a_.data(), s_.data(), b_.data(), count, a_.data());
+        turn(b_, flip_addend);  // an immediate stays for the next row
       } else {
         ApplyRow(func, i.rev, a_.data(), two ? s_.data() : b_.data(), count);
         if (two) ApplyRow(func_1, i.rev_1, a_.data(), b_.data(), count);
@@ -659,12 +625,13 @@ void FunctionalModel::Act(const EngineInstr& i) {
                       model::RoundsToOdd(static_cast<Dtype>(i.dtype_d), static_cast<Round>(i.round));
   std::uint64_t group = 1;  // elements of a sum
   for (std::size_t k = 0; k <= i.rdims; ++k) group *= i.size[k];
+  s_.assign(i.size[0], i.imm0);
   for (std::uint32_t lane = i.part_d; lane < std::uint32_t{i.part_d} + i.parts; ++lane) {
     SumAccumulator accumulator;
     std::uint64_t summed = 0;
     b_.assign(i.size[0], isa::Imm1(i));
     RowWalk{i, read1}(memory_, lane, a_, b_, [&](std::int64_t at, std::uint32_t count) {
-      for (std::uint32_t n = 0; n < count; ++n) a_[n] = Fp32Fma(a_[n], i.imm0, b_[n]);
+      model::FmaRow(a_.data(), s_.data(), b_.data(), count, a_.data());
       if (table) {
         for (std::uint32_t n = 0; n < count; ++n) a_[n] = functions_.Apply(header, a_[n], to_odd);
       } else if (func == isa::ActFunc::kRelu) {
