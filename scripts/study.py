@@ -504,8 +504,9 @@ def costs(names, modes, batches, options):
                 if other:
                     say(f"{name} {mode} batch {batch}: the core's counters ({other}) are not what the program says: "
                         f"{study_report.traffic_of(measured)} read, written, fetched")
-                log.append({"config": config, "own": batch == base["batch"], "revision": now, "core": options.config,
-                            **measured})
+                # The program says "config" of the core.
+                log.append({**measured, "config": config, "own": batch == base["batch"], "revision": now,
+                            "core": options.config})
     return failed
 
 
