@@ -205,14 +205,16 @@ module stream_unit #(
 
   // Of a row of odd size the last pair is one element.
   logic [63:0] size;
+  logic [15:0] size_0;
   logic        pairs_q, odd_q, pair;
-  assign size = {instr.size[3], instr.size[2], instr.size[1],
-                 pairs ? {1'b0, instr.size[0][15:1]} + 16'(instr.size[0][0]) : instr.size[0]};
-  assign pair = pairs_q && !(odd_q && dim != 2'd0);
+  assign size_0 = instr.size[0];
+  assign size   = {instr.size[3], instr.size[2], instr.size[1],
+                   pairs ? {1'b0, size_0[15:1]} + 16'(size_0[0]) : size_0};
+  assign pair   = pairs_q && !(odd_q && dim != 2'd0);
   always_ff @(posedge clk_i) begin
     if (accept) begin
       pairs_q <= pairs;
-      odd_q   <= instr.size[0][0];
+      odd_q   <= size_0[0];
     end
   end
 
