@@ -130,8 +130,8 @@ package fp_pkg;
     else Widen = fp_pkg::NormRound(sign, {value, 31'b0}, exponent);
   endfunction
 
-  // Widen of a dtype of at most 16 bits, for those who have no other: a third of its size. With other
-  // dtypes the result is arbitrary.
+  // Widen of a dtype of at most 16 bits, for callers that have no other: a third of its size. With
+  // other dtypes the result is arbitrary.
   //
   // The significand has 11 bits, an int8's magnitude 8; what is no normal number shifts up to its
   // leading one, and the exponent, that of bit 10, comes down as far.
@@ -150,7 +150,7 @@ package fp_pkg;
     endcase
     sign   = x[15];
     nan    = e4m3 ? bits[6:0] == '1 : x[14:10] == '1 && x[9:0] != '0;
-    inf    = !e4m3 && x[14:10] == '1;
+    inf    = x[14:10] == '1;  // never of an e4m3
     hidden = x[14:10] != '0;
     if (int8) begin
       norm     = {(bits[7:0] ^ {8{sign}}) + 8'(sign), 3'b0};
