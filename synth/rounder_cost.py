@@ -23,7 +23,7 @@ import synth  # noqa: E402
 PACKAGES = ['rtl/isa/dither_pkg.sv', 'rtl/rounder/rounder_pkg.sv']
 TOPS = {'lfsr': 'rtl/rounder/lfsr.sv', 'rounder': 'rtl/rounder/rounder.sv',
         'rne_caster': 'synth/baseline/rne_caster.sv'}
-LANES = 16  # of a tiny core's engines: vector, with two words a cycle, and scalar
+LANES = 16  # of a tiny core's vector engine, with two words and casters each, and of its scalar engine
 SEED = "32'h5a5a1234"  # as many ones as zeros, as a lane's reset state has
 
 
@@ -80,7 +80,7 @@ def main():
   core = args.core or ROOT / 'build' / 'synth' / f'tiny{suffix}' / 'core' / 'result.json'
   if core.exists():
     logic = json.loads(core.read_text())['result']['area'] / nand2
-    both = 2 * area['stochastic_a_lane'] + area['source_two'] - area['source']
+    both = area['source'] + area['source_two'] + 3 * area['stochastic_in_caster']
     figures.append({'name': 'rounder.stochastic_share_of_tiny',
                     'value': round(100 * LANES * both / logic, 3),
                     'unit': '%', 'config': label, 'command': command, 'noisy': False})
