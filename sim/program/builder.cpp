@@ -39,6 +39,7 @@ Pattern TakeApart(std::string_view op, const char* role, const Tensor& t) {
     Fail(op, OperandName(role, t) + " must lie in SBUF or PSUM: engines don't reach DRAM");
   }
   if (t.dims.empty()) Fail(op, OperandName(role, t) + " has no dimensions");
+  if (t.pair && op != "matmul") Fail(op, OperandName(role, t) + ": pairs are for matmul and copy; Unpaired() is [..][2]");
   const Dim& first = t.dims[0];
   if (first.step != 0 || (first.size > 1 && first.part_step != 1)) {
     Fail(op, OperandName(role, t) + ": dimension 0 must be neighbouring partitions");
@@ -216,7 +217,7 @@ ProgramBuilder::ProgramBuilder(const isa::Config& config)
 
 ProgramBuilder::ProgramBuilder(const isa::Config& config, std::uint64_t dram_base,
                                std::uint64_t dram_limit)
-    : config_(config), limits_{config.rows, config.sbuf_bytes, dram_base, dram_limit} {
+    : config_(config), limits_{config.rows, config.sbuf_bytes, dram_base, dram_limit, config.pairs} {
   program_.rows = config.rows;
 }
 
@@ -341,6 +342,13 @@ void ProgramBuilder::Matmul(const Tensor& dst, const Tensor& stationary, const T
                  " columns, " + OperandName(d.role, dst) + " has " + std::to_string(d.parts) +
                  " partitions: dimension 1 of one is dimension 0 of the other");
   }
+  if (dst.pair || stationary.pair != moving.pair) {
+    Fail(op, OperandName(w.role, stationary) + ", " + OperandName(x.role, moving) + ", " + OperandName(d.role, dst) +
+                 ": both sources hold pairs or none does, the destination never");
+  }
+  if (moving.pair && !config_.pairs) {
+    Fail(op, OperandName(x.role, moving) + ": the array of " + std::string(config_.name) + " takes no pairs");
+  }
   if (options.tiles != 1 && options.tiles != 2 && options.tiles != 4) {
     Fail(op, std::to_string(options.tiles) + " tiles side by side: 1, 2 or 4 are possible");
   }
@@ -362,6 +370,7 @@ void ProgramBuilder::Matmul(const Tensor& dst, const Tensor& stationary, const T
   i.piece_0 = piece(x, options.moving_piece);
   i.piece_1 = piece(w, options.stationary_piece);
   i.tiles = static_cast<std::uint8_t>(std::countr_zero(options.tiles));
+  i.pair = moving.pair;
   i.count_nf = options.count_nonfinite;
   SetSizes(op, d, i.size);
   SetDst(op, d, i);
@@ -893,7 +902,7 @@ void ProgramBuilder::Copy(Queue ring, const Tensor& dst, const Tensor& src, cons
   };
   need("destination", dst);
   need("source", src);
-  if (dst.dtype != src.dtype) {
+  if (dst.dtype != src.dtype || dst.pair != src.pair) {
     Fail(op, OperandName("source", src) + " and " + OperandName("destination", dst) +
                  " must have the same dtype: DMA doesn't convert");
   }
@@ -905,7 +914,8 @@ void ProgramBuilder::Copy(Queue ring, const Tensor& dst, const Tensor& src, cons
   Fold({&d.free, &s.free}, true);
   isa::DmaInstr i{};
   i.opcode = static_cast<std::uint8_t>(Op::kCopy);
-  i.dtype_d = i.dtype_0 = static_cast<std::uint8_t>(dst.dtype);
+  // Any dtype of two bytes moves a pair.
+  i.dtype_d = i.dtype_0 = static_cast<std::uint8_t>(dst.pair ? Dtype::kFp16 : dst.dtype);
   SetSizes(op, d, i.size);
   const auto side = [&](const Pattern& p, std::uint64_t& addr, std::array<std::int32_t, 4>& str) {
     const Tensor& t = *p.tensor;
