@@ -1,6 +1,8 @@
-// State buffer: 8 single-port banks, interleaved by 8-byte word, shared by engines and DMA.
+// State buffer: 8 single-port banks, interleaved by 8-byte word, shared by engines and DMA. A bank's
+// partitions are four groups with an address of their own: a word access takes a bank with all its
+// groups, a DMA access one group of as many banks as a chunk has words.
 //
-//   requests -> arbiter (greedy, rotating) -> 8 x sram_1rw -> a bank select per port -> data
+//   requests -> arbiter (greedy, rotating) -> 8 x 4 sram_1rw -> a bank select per port -> data
 //
 // Timing  grants are combinational from all requests; read data is valid in the cycle after the
 //         grant only. A standing request is granted within 144 cycles, te_x within 2.
@@ -76,6 +78,9 @@ module sbuf #(
   output logic [3:0]              conflicts_o  // requests that were not granted this cycle
 );
   localparam int unsigned Banks     = dither_pkg::SbufBanks;
+  localparam int unsigned Groups    = Rows < 4 ? Rows : 4;  // of partitions, in each bank
+  localparam int unsigned Lanes     = Rows / Groups;        // partitions of a group
+  localparam int unsigned GroupW    = $clog2(Groups);
   localparam int unsigned BankAddrW = $clog2(SbufBytes / 64);
   localparam int unsigned ChunkWords = ChunkBytes / 8;  // banks that a chunk covers
   localparam int unsigned Ports     = 10;  // te_x te_w ve_0 ve_1 se_0 se_1 | ve_w se_w | d0 d1
@@ -90,15 +95,18 @@ module sbuf #(
     $error("sbuf: SbufBytes must be a multiple of 64");
   end
 
-  // ---- requests as word addresses and bank masks (mask 0: no request) ----
+  // ---- requests as word addresses, bank masks (mask 0: no request) and group masks ----
   logic [Ports-1:0]           req, gnt;
   logic [WordAddrW*Ports-1:0] addr;   // chunk addresses with the bits below the chunk zero
   logic [Banks*Ports-1:0]     mask;
+  logic [Groups*Ports-1:0]    group;
   assign req  = {d1_req_i, d0_req_i, se_w_req_i, ve_w_req_i, se_1_req_i, se_0_req_i, ve_1_req_i,
                  ve_0_req_i, te_w_req_i, te_x_req_i};
   assign addr = {WordAddrW'(d1_addr_i) << $clog2(ChunkWords),
                  WordAddrW'(d0_addr_i) << $clog2(ChunkWords), se_w_addr_i, ve_w_addr_i,
                  se_1_addr_i, se_0_addr_i, ve_1_addr_i, ve_0_addr_i, te_w_addr_i, te_x_addr_i};
+  assign group = {Groups'(1) << d1_part_i[PartW-1 -: GroupW],
+                  Groups'(1) << d0_part_i[PartW-1 -: GroupW], {WordPorts{{Groups{1'b1}}}}};
   always_comb begin
     for (int unsigned p = 0; p < Ports; p++) begin
       mask[Banks*p +: Banks] = p < WordPorts ? 8'h01 : 8'((1 << ChunkWords) - 1);
@@ -107,14 +115,17 @@ module sbuf #(
   end
 
   // ---- arbiter ----
-  // Greedy: a port takes all its banks if they are still free, else it leaves them to the next.
-  // te_x feeds the array and comes first, except in every 16th cycle, when it comes last. The other
-  // nine start one further every cycle. 16 and 9 have no common factor, so each of the nine is the
-  // very first of all once in 9 * 16 = 144 cycles, and then nothing can stop it: the bound.
-  logic [3:0] start_q, tick_q;
+  // Greedy: a port takes all it needs if that is still free, else it leaves it to the next.
+  // te_x feeds the array and comes first, except in every 16th cycle, when it comes last. Then come
+  // the DMA ports, which need several banks at once and would hardly ever find them free behind
+  // the engines; but in every fourth cycle the nine start with one of them, another every time. 16
+  // and 9 have no common factor, so each is the very first of all once in 9 * 16 = 144 cycles, and
+  // then nothing can stop it: the bound.
+  logic [3:0] start_q, tick_q, first;
   logic       te_x_last;
-  logic [7:0] taken;
+  logic [Banks*Groups-1:0] taken;  // bank b of group g at Banks*g + b
   assign te_x_last = tick_q == 4'd15;
+  assign first     = tick_q[1:0] == 2'd3 ? start_q : 4'(8 - 1);  // port 8, d0
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
@@ -126,9 +137,13 @@ module sbuf #(
     end
   end
 
-  logic [7:0]       want;
-  logic [4:0]       port;  // start_q + k reaches 16
-  logic [Ports-1:0] hot;
+  logic [Banks*Groups-1:0] want;
+  logic [4:0]              port;  // start_q + k reaches 16
+  logic [Ports-1:0]        hot;
+  function automatic logic [Banks*Groups-1:0] Cells(input logic [Banks-1:0]  banks,
+                                                    input logic [Groups-1:0] groups);
+    for (int unsigned g = 0; g < Groups; g++) Cells[Banks*g +: Banks] = groups[g] ? banks : '0;
+  endfunction
   always_comb begin
     gnt   = '0;
     taken = '0;
@@ -137,22 +152,23 @@ module sbuf #(
     want  = '0;
     if (|req) begin
       if (!te_x_last) begin
-        taken  = mask[0 +: 8];
+        taken  = Cells(mask[0 +: Banks], '1);
         gnt[0] = req[0];
       end
       for (int unsigned k = 0; k < Rotating; k++) begin
-        port = 5'(start_q) + 5'(k);
+        port = 5'(first) + 5'(k);
         if (port >= 5'(Rotating)) port -= 5'(Rotating);
         port = port + 5'd1;
-        want = mask[{port[3:0], 3'd0} +: 8];
+        want = Cells(mask[{port[3:0], 3'd0} +: Banks], group[Groups*port[3:0] +: Groups]);
         hot  = Ports'(1) << port[3:0];
         if ((want & taken) == '0) begin
           taken |= want;
           gnt   |= hot & req;
         end
       end
-      if (te_x_last && (mask[0 +: 8] & taken) == '0) begin
-        taken |= mask[0 +: 8];
+      want = Cells(mask[0 +: Banks], '1);
+      if (te_x_last && (want & taken) == '0) begin
+        taken |= want;
         gnt[0] = req[0];
       end
     end
@@ -162,65 +178,80 @@ module sbuf #(
   assign conflicts_o = 4'($countones(req & ~gnt));
 
   // ---- banks ----
-  // hit[Ports*b + p]: port p owns bank b in this cycle.
-  logic [Banks*Ports-1:0] hit;
+  logic [Lanes-1:0] d0_lanes, d1_lanes;  // of the group that the partition is in
+  if (Lanes == 1) begin : gen_lane
+    assign d0_lanes = '1;
+    assign d1_lanes = '1;
+  end else begin : gen_lanes
+    assign d0_lanes = Lanes'(1) << d0_part_i[PartW-GroupW-1:0];
+    assign d1_lanes = Lanes'(1) << d1_part_i[PartW-GroupW-1:0];
+  end
+  // hit[Ports*(Banks*g + b) + p]: port p owns bank b of group g in this cycle.
+  logic [Banks*Groups*Ports-1:0] hit;
   always_comb begin
-    for (int unsigned b = 0; b < Banks; b++) begin
-      for (int unsigned p = 0; p < Ports; p++) hit[Ports*b + p] = gnt[p] && mask[Banks*p + b];
+    for (int unsigned g = 0; g < Groups; g++) begin
+      for (int unsigned b = 0; b < Banks; b++) begin
+        for (int unsigned p = 0; p < Ports; p++) begin
+          hit[Ports*(Banks*g + b) + p] = gnt[p] && mask[Banks*p + b] && group[Groups*p + g];
+        end
+      end
     end
   end
 
   for (genvar b = 0; b < Banks; b++) begin : gen_bank
     localparam int unsigned C = b % ChunkWords;  // this bank's word of a chunk
-    logic                 we;
-    logic [BankAddrW-1:0] row;
-    logic [Rows-1:0]      lanes;
-    logic [7:0]           bytes;
-    logic [RowW-1:0]      wdata, rdata;
-    logic [Ports-1:0]     own;
-    assign own = hit[Ports*b +: Ports];
-    assign we  = own[6] || own[7] || (own[8] && d0_we_i) || (own[9] && d1_we_i);
-    always_comb begin
-      row = '0;
-      for (int unsigned p = 0; p < Ports; p++) begin
-        if (own[p]) row |= addr[WordAddrW*p+3 +: BankAddrW];
-      end
-    end
-    // Wide data moves only in cycles that write.
-    always_comb begin
-      lanes = '0;
-      bytes = '0;
-      wdata = '0;
-      if (we) begin
-        if (own[6]) begin
-          lanes = ve_w_lanes_i;
-          bytes = ve_w_bytes_i;
-          wdata = ve_w_data_i;
-        end else if (own[7]) begin
-          lanes = se_w_lanes_i;
-          bytes = se_w_bytes_i;
-          wdata = se_w_data_i;
-        end else if (own[8]) begin
-          lanes = Rows'(1) << d0_part_i;
-          bytes = d0_wbe_i[8*C +: 8];
-          wdata = {Rows{d0_wdata_i[64*C +: 64]}};
-        end else begin
-          lanes = Rows'(1) << d1_part_i;
-          bytes = d1_wbe_i[8*C +: 8];
-          wdata = {Rows{d1_wdata_i[64*C +: 64]}};
+    logic [RowW-1:0] rdata;
+    for (genvar g = 0; g < Groups; g++) begin : gen_group
+      logic                 we;
+      logic [BankAddrW-1:0] row;
+      logic [Lanes-1:0]     lanes;
+      logic [7:0]           bytes;
+      logic [64*Lanes-1:0]  wdata;
+      logic [Ports-1:0]     own;
+      assign own = hit[Ports*(Banks*g + b) +: Ports];
+      assign we  = own[6] || own[7] || (own[8] && d0_we_i) || (own[9] && d1_we_i);
+      always_comb begin
+        row = '0;
+        for (int unsigned p = 0; p < Ports; p++) begin
+          if (own[p]) row |= addr[WordAddrW*p+3 +: BankAddrW];
         end
       end
+      // Wide data moves only in cycles that write.
+      always_comb begin
+        lanes = '0;
+        bytes = '0;
+        wdata = '0;
+        if (we) begin
+          if (own[6]) begin
+            lanes = ve_w_lanes_i[Lanes*g +: Lanes];
+            bytes = ve_w_bytes_i;
+            wdata = ve_w_data_i[64*Lanes*g +: 64*Lanes];
+          end else if (own[7]) begin
+            lanes = se_w_lanes_i[Lanes*g +: Lanes];
+            bytes = se_w_bytes_i;
+            wdata = se_w_data_i[64*Lanes*g +: 64*Lanes];
+          end else if (own[8]) begin
+            lanes = d0_lanes;
+            bytes = d0_wbe_i[8*C +: 8];
+            wdata = {Lanes{d0_wdata_i[64*C +: 64]}};
+          end else begin
+            lanes = d1_lanes;
+            bytes = d1_wbe_i[8*C +: 8];
+            wdata = {Lanes{d1_wdata_i[64*C +: 64]}};
+          end
+        end
+      end
+      sram_1rw #(.Depth(SbufBytes / 64), .Lanes(Lanes), .Width(64)) u_sram (
+        .clk_i,
+        .req_i  (taken[Banks*g + b]),
+        .we_i   (we),
+        .addr_i (row),
+        .lanes_i(lanes),
+        .bytes_i(bytes),
+        .wdata_i(wdata),
+        .rdata_o(rdata[64*Lanes*g +: 64*Lanes])
+      );
     end
-    sram_1rw #(.Depth(SbufBytes / 64), .Lanes(Rows), .Width(64)) u_sram (
-      .clk_i,
-      .req_i  (taken[b]),
-      .we_i   (we),
-      .addr_i (row),
-      .lanes_i(lanes),
-      .bytes_i(bytes),
-      .wdata_i(wdata),
-      .rdata_o(rdata)
-    );
   end
 
   // ---- read data ----
@@ -311,8 +342,8 @@ module sbuf #(
 
   // Only requests are granted.
   `CHK(GrantRequested_A, (gnt & ~req) == '0)
-  // No two grants share a bank.
-  for (genvar b = 0; b < Banks; b++) begin : gen_chk
-    `CHK(BankOnce_A, $onehot0(hit[Ports*b +: Ports]))
+  // No two grants share a group of a bank.
+  for (genvar c = 0; c < Banks * Groups; c++) begin : gen_chk
+    `CHK(BankOnce_A, $onehot0(hit[Ports*c +: Ports]))
   end
 endmodule

@@ -23,7 +23,12 @@ namespace {
 constexpr int kAxiBits = static_cast<int>(sizeof(Vdither_core::r_data_i)) * 8;
 
 // Every memory bank of the core, by its path in the hierarchy.
-#define DITHER_SBUF(b) rootp->dither_core__DOT__u_sbuf__DOT__gen_bank__BRA__##b##__KET____DOT__u_sram__DOT__mem
+#define DITHER_SBUF(b, g) \
+  rootp->dither_core__DOT__u_sbuf__DOT__gen_bank__BRA__##b##__KET____DOT__gen_group__BRA__##g##__KET____DOT__u_sram__DOT__mem
+#define DITHER_SBUF_0(b) DITHER_SBUF(b, 0)  // of each group of partitions
+#define DITHER_SBUF_1(b) DITHER_SBUF(b, 1)
+#define DITHER_SBUF_2(b) DITHER_SBUF(b, 2)
+#define DITHER_SBUF_3(b) DITHER_SBUF(b, 3)
 #define DITHER_PSUM(b) rootp->dither_core__DOT__u_psum__DOT__gen_bank__BRA__##b##__KET____DOT__u_ram__DOT__mem
 #define DITHER_FRONT(signal) dut_->rootp->dither_core__DOT__u_front_end__DOT__##signal
 #define DITHER_BANKS(M) {&M(0)[0], &M(1)[0], &M(2)[0], &M(3)[0], &M(4)[0], &M(5)[0], &M(6)[0], &M(7)[0]}
@@ -31,9 +36,12 @@ constexpr int kAxiBits = static_cast<int>(sizeof(Vdither_core::r_data_i)) * 8;
 constexpr std::size_t kPsumLanes =
     sizeof(Vdither_core___024root::dither_core__DOT__u_psum__DOT__gen_bank__BRA__0__KET____DOT__u_ram__DOT__mem) / 4 /
     isa::kPsumBankWords;
-constexpr std::size_t kSbufWords =  // of a bank in one lane
-    sizeof(Vdither_core___024root::dither_core__DOT__u_sbuf__DOT__gen_bank__BRA__0__KET____DOT__u_sram__DOT__mem) / 8 /
-    kPsumLanes;
+constexpr std::size_t kSbufGroups = 4;
+constexpr std::size_t kSbufLanes = kPsumLanes / kSbufGroups;  // of a group
+constexpr std::size_t kSbufWords =                            // of a bank in one lane
+    sizeof(Vdither_core___024root::
+               dither_core__DOT__u_sbuf__DOT__gen_bank__BRA__0__KET____DOT__gen_group__BRA__0__KET____DOT__u_sram__DOT__mem) /
+    8 / kSbufLanes;
 
 class Core final : public VerilatedDevice {
  public:
@@ -52,7 +60,10 @@ class Core final : public VerilatedDevice {
 #endif
     dut_ = std::make_unique<Vdither_core>(&context_, "dither");
     Vdither_core___024root* rootp = dut_->rootp;
-    sbuf_ = DITHER_BANKS(DITHER_SBUF);
+    sbuf_[0] = DITHER_BANKS(DITHER_SBUF_0);
+    sbuf_[1] = DITHER_BANKS(DITHER_SBUF_1);
+    sbuf_[2] = DITHER_BANKS(DITHER_SBUF_2);
+    sbuf_[3] = DITHER_BANKS(DITHER_SBUF_3);
     psum_ = DITHER_BANKS(DITHER_PSUM);
     axi_ = std::make_unique<AxiMemory<kAxiBits>>(BindAxi<kAxiBits>(*dut_), dram_, options.dram_base, verilated.seed);
     axi_->behaviour().read_latency = static_cast<int>(options.axi_latency);
@@ -234,7 +245,7 @@ class Core final : public VerilatedDevice {
 
  private:
   std::uint64_t* SbufWord(std::uint32_t part, std::uint32_t word) {
-    return sbuf_[word % isa::kSbufBanks] + part * kSbufWords + word / isa::kSbufBanks;
+    return sbuf_[part / kSbufLanes][word % isa::kSbufBanks] + part % kSbufLanes * kSbufWords + word / isa::kSbufBanks;
   }
   std::uint32_t* PsumWord(std::uint32_t part, std::uint32_t word) {
     return psum_[word / isa::kPsumBankWords] + part * isa::kPsumBankWords + word % isa::kPsumBankWords;
@@ -532,7 +543,7 @@ class Core final : public VerilatedDevice {
   std::vector<std::uint8_t> dram_;
   std::unique_ptr<AxiMemory<kAxiBits>> axi_;
   std::unique_ptr<FunctionalModel> model_;
-  std::array<std::uint64_t*, isa::kSbufBanks> sbuf_{};
+  std::array<std::array<std::uint64_t*, isa::kSbufBanks>, kSbufGroups> sbuf_{};
   std::array<std::uint32_t*, isa::kPsumBanks> psum_{};
   std::array<Ring, isa::kNumQueues> rings_;
   std::uint64_t cycles_ = 0, retired_ = 0;
