@@ -32,7 +32,7 @@ DATA    ?=
 STUDY   ?= run
 STUDY_ARGS ?=
 
-CONFIGS := nano tiny small full
+CONFIGS := nano tiny small full nanopair
 one_of = $(if $(filter-out $(words $($(1))),1)$(filter-out $(2),$($(1))),$(error $(1)=$($(1)): choose one of $(2)))
 $(call one_of,CONFIG,$(CONFIGS))
 $(call one_of,TRACE,0 1)
@@ -54,6 +54,9 @@ ROWS_nano := 8
 ROWS_tiny := 16
 ROWS_small := 32
 ROWS_full := 128
+ROWS_nanopair := 8
+# Options of the core beside its size.
+OPTIONS_nanopair := "-GPairs=1'b1"
 
 # Parallel by default: recipes that build call this.
 BUILD = $(MAKE) $(if $(findstring j,$(filter -j%,$(MAKEFLAGS))$(findstring jobserver,$(MAKEFLAGS))),,-j$(JOBS) --output-sync=target)
@@ -95,7 +98,7 @@ train: ## train the digit classifier on the core: first steps on the RTL too, bi
 	@build/$(VARIANT)/train --data build/data/$$(DATASET=$(DATASET) scripts/fetch_data.sh --which) --seed $(SEED) \
 	  --epochs $(EPOCHS) --batch $(BATCH) --mode $(MODE) $(TRAIN_ARGS)
 
-test: ## build and run every test, lint, generated-file check, the main job and nano synthesis
+test: ## build and run every test, lint, generated-file check, the main job, synthesis of nano blocks
 	@scripts/setup.sh sim synth wave
 	@+$(BUILD) all-tests
 	@+$(MAKE) -s build/model/$$(scripts/fetch_data.sh --which).dmlp
@@ -103,11 +106,12 @@ test: ## build and run every test, lint, generated-file check, the main job and 
 	  $(foreach c,$(CHECKS),--check $(call quoted,$(c)=$(CHECK_$(c))))
 
 regress: ## what takes longer: the full 128 x 128 array, `small` whole, all main-job pictures
-	@scripts/setup.sh sim
+	@scripts/setup.sh sim synth
 	@+$(BUILD) $(ARRAY_FULL)/test build/test/system-small build/small/digits build/tiny/digits build/host/host_train \
 	  build/tiny/gemm_bench build/small/gemm_bench
 	@+$(MAKE) -s build/model/$$(scripts/fetch_data.sh --which).dmlp
-	@python3 scripts/run_tests.py --jobs $(JOBS) $(ARRAY_FULL)/test build/test/system-small \
+	@python3 scripts/run_tests.py --jobs $(JOBS) --timeout 7200 $(ARRAY_FULL)/test build/test/system-small \
+	  --check 'synth-nano=python3 synth/synth.py --config nano --jobs 1 --no-results' \
 	  --check 'main-job-tiny=build/tiny/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 2000' \
 	  --check 'main-job-small=build/small/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 2000 --stochastic' \
 	  --check 'gemm-tiny=build/tiny/gemm_bench --bars --seed $(SEED)' --check 'gemm-small=build/small/gemm_bench --bars --seed $(SEED) --shapes 60'
@@ -255,6 +259,8 @@ build/host/%.o: %.cpp
 	@echo '  c++      $<'
 	@$(CXX) $(CXXFLAGS) $(FLAGS_$(basename $(notdir $<))) -c $< -o $@
 FLAGS_column_block := -O3
+FLAGS_row_kernels := -O3
+FLAGS_tile_product := -O3
 FLAGS_study_host := -O3
 
 build/host/libdither.a: $(HOST_OBJ)
@@ -289,7 +295,7 @@ define variant
 build/$(1)/core/Vdither_core.mk:
 	@mkdir -p $$(@D)
 	@echo '  verilate $(1)'
-	@$$(VERILATE) --noassert --prefix Vdither_core --top-module dither_core -GRows=$$(ROWS_$(2)) $(3) \
+	@$$(VERILATE) --noassert --prefix Vdither_core --top-module dither_core -GRows=$$(ROWS_$(2)) $$(OPTIONS_$(2)) $(3) \
 	  --output-split 20000 --output-split-cfuncs 2000 --Mdir $$(@D) $$(RTL_PKGS) rtl/core/dither_core.sv
 build/$(1)/core/Vdither_core__ALL.a: build/$(1)/core/Vdither_core.mk
 	@echo '  compile  $(1) core'
@@ -299,7 +305,7 @@ build/$(1)/core/Vdither_core__ALL.a: build/$(1)/core/Vdither_core.mk
 build/$(1)/%.o: %.cpp build/$(1)/core/Vdither_core.mk
 	@mkdir -p $$(@D)
 	@echo '  c++      $$< ($(1))'
-	@$$(CXX) $$(VL_FLAGS) -DVM_TRACE=$(4) -Ibuild/$(1)/core -c $$< -o $$@
+	@$$(CXX) $$(VL_FLAGS) -DVM_TRACE=$(4) -DDITHER_CONFIG='"$(2)"' -Ibuild/$(1)/core -c $$< -o $$@
 PROGRAM_LIBS_$(1) = build/$(1)/sim/verilated/verilated_device.o build/host/libdither.a build/$(1)/core/Vdither_core__ALL.a
 PROGRAM_LINK_$(1) = g++ $$^ build/$(1)/core/verilated.o build/$(1)/core/verilated_threads.o \
   $(if $(filter 1,$(4)),build/$(1)/core/verilated_fst_c.o) $$(LIBS) $(5) -o $$@
@@ -328,7 +334,7 @@ ARRAY_FULL := build/array-full
 $(ARRAY_FULL)/Vpe_array_hier.mk:
 	@mkdir -p $(@D)
 	@echo '  verilate array-full (hierarchical)'
-	@$(VERILATE) --hierarchical --noassert --prefix Vpe_array --top-module pe_array_full --Mdir $(@D) $(RTL_PKGS) \
+	@$(VERILATE) --hierarchical --noassert --prefix Vpe_array --top-module pe_array_full --Mdir $(@D) tb/tensor/array_public.vlt $(RTL_PKGS) \
 	  tb/tensor/pe_array_full.sv > $(@D)/verilate.log 2>&1 || { cat $(@D)/verilate.log; exit 1; }
 $(ARRAY_FULL)/Vpe_array__ALL.a: $(ARRAY_FULL)/Vpe_array_hier.mk
 	@echo '  compile  array-full'
@@ -339,7 +345,7 @@ ARRAY_FULL_LIBS := $(ARRAY_FULL)/Vpe_array__ALL.a $(ARRAY_FULL)/Vpe_tile_*/libpe
   $(addprefix $(ARRAY_FULL)/,verilated.o verilated_dpi.o verilated_threads.o)
 $(ARRAY_FULL)/%.o: %.cpp $(ARRAY_FULL)/Vpe_array__ALL.a
 	@mkdir -p $(@D)
-	@$(CXX) $(VL_FLAGS) -I$(ARRAY_FULL) -c $< -o $@
+	@$(CXX) $(VL_FLAGS) -DDITHER_ARRAY_FULL -I$(ARRAY_FULL) -c $< -o $@
 $(ARRAY_FULL)/bench: $(ARRAY_FULL)/sim/app/array_bench.o
 	@g++ $^ $(ARRAY_FULL_LIBS) $(LIBS) -o $@
 $(ARRAY_FULL)/test: $(ARRAY_FULL)/tb/tensor/pe_array_test.o build/host/tb/support/main.o

@@ -63,9 +63,14 @@ def make_sv(isa):
     for key, fn in (("sbuf_bytes", "SbufBytesOf"), ("axi_bits", "AxiBitsOf")):
         o.append(f"  function automatic int unsigned {fn}(input int unsigned rows);")
         o.append("    case (rows)")
+        by_rows = {}
         for cfg, c in isa["configs"].items():
-            o.append(f"      {c['rows']}: {fn} = {c[key]};  // {cfg}")
-        last = list(isa["configs"].values())[-1]
+            first = by_rows.setdefault(c["rows"], (cfg, c[key]))
+            if first[1] != c[key]:
+                raise ValueError(f"{key} of {cfg} and {first[0]} differ, and both have {c['rows']} rows")
+        for rows, (cfg, value) in by_rows.items():
+            o.append(f"      {rows}: {fn} = {value};  // {cfg}")
+        last = isa["configs"]["full"]
         o.append(f"      default: {fn} = {last[key]};")
         o.append("    endcase")
         o.append("  endfunction")
@@ -123,7 +128,7 @@ def snake(name):
 
 def make_hpp(isa):
     o = [f"// {NOTE}", "//", "// Opcodes, fields, registers, limits and codes of the Dither core.", "#pragma once", "",
-         "#include <array>", "#include <cstddef>", "#include <cstdint>", "#include <cstring>",
+         "#include <array>", "#include <bit>", "#include <cstddef>", "#include <cstdint>", "#include <cstring>",
          "#include <string_view>", "", "namespace dither::isa {", "", "// Limits"]
     for name, item in isa["limits"].items():
         o.append(f"inline constexpr std::uint32_t k{name} = {item['value']};  // {item['doc']}")
@@ -132,9 +137,11 @@ def make_hpp(isa):
     o += ["", "// Named configurations: every size of the core follows from the number of rows.",
           "struct Config {", "  std::string_view name;", "  std::uint32_t rows;        // partitions = array rows = array columns",
           "  std::uint32_t sbuf_bytes;  // of one partition", "  std::uint32_t axi_bits;    // AXI4 data width",
+          "  bool pairs;                // matmuls of 8-bit pairs",
           "};", f"inline constexpr std::array<Config, {len(isa['configs'])}> kConfigs = {{{{"]
     for cfg, c in isa["configs"].items():
-        o.append(f"    {{\"{cfg}\", {c['rows']}, {c['sbuf_bytes']}, {c['axi_bits']}}},")
+        o.append(f"    {{\"{cfg}\", {c['rows']}, {c['sbuf_bytes']}, {c['axi_bits']}, "
+                 f"{'true' if c['pairs'] else 'false'}}},")
     o.append("}};")
     for e in isa["enums"]:
         o += ["", f"// {e['doc']}", f"enum class {e['name']} : std::uint8_t {{"]
@@ -163,18 +170,28 @@ def make_hpp(isa):
           "    case Dtype::kBf16: case Dtype::kFp16: return 2;",
           "    case Dtype::kFp8E4M3: case Dtype::kFp8E5M2: case Dtype::kInt8: return 1;",
           "  }", "  return 0;", "}", "",
-          "// The 64 bytes of an instruction or descriptor, little-endian.",
+          "// The 64 bytes of an instruction or descriptor, little-endian; as words for what takes them apart.",
           "using Encoded = std::array<std::uint8_t, kInstrBytes>;", "",
+          "static_assert(std::endian::native == std::endian::little);",
+          "using EncodedWords = std::array<std::uint64_t, kInstrBytes / 8>;", "",
+          "constexpr std::uint64_t BitMask(std::size_t bits) {",
+          "  return bits == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << bits) - 1;", "}",
+          "constexpr std::uint64_t GetBits(const EncodedWords& w, std::size_t lsb, std::size_t bits) {",
+          "  const std::size_t at = lsb / 64, shift = lsb % 64;",
+          "  std::uint64_t v = w[at] >> shift;",
+          "  if (shift + bits > 64) v |= w[at + 1] << (64 - shift);",
+          "  return v & BitMask(bits);", "}",
           "constexpr std::uint64_t GetBits(const Encoded& e, std::size_t lsb, std::size_t bits) {",
-          "  std::uint64_t v = 0;",
-          "  for (std::size_t i = 0; i < bits; ++i)",
-          "    v |= static_cast<std::uint64_t>((e[(lsb + i) / 8] >> ((lsb + i) % 8)) & 1u) << i;",
-          "  return v;", "}",
+          "  return GetBits(std::bit_cast<EncodedWords>(e), lsb, bits);", "}",
+          "constexpr void SetBits(EncodedWords& w, std::size_t lsb, std::size_t bits, std::uint64_t v) {",
+          "  const std::size_t at = lsb / 64, shift = lsb % 64;",
+          "  const std::uint64_t mask = BitMask(bits);",
+          "  w[at] = (w[at] & ~(mask << shift)) | (v & mask) << shift;",
+          "  if (shift + bits > 64) {",
+          "    w[at + 1] = (w[at + 1] & ~(mask >> (64 - shift))) | (v & mask) >> (64 - shift);", "  }", "}",
           "constexpr void SetBits(Encoded& e, std::size_t lsb, std::size_t bits, std::uint64_t v) {",
-          "  for (std::size_t i = 0; i < bits; ++i) {",
-          "    const auto bit = static_cast<std::uint8_t>(1u << ((lsb + i) % 8));",
-          "    auto& byte = e[(lsb + i) / 8];",
-          "    byte = static_cast<std::uint8_t>(((v >> i) & 1u) ? (byte | bit) : (byte & ~bit));", "  }", "}"]
+          "  auto w = std::bit_cast<EncodedWords>(e);", "  SetBits(w, lsb, bits, v);",
+          "  e = std::bit_cast<Encoded>(w);", "}"]
     for layout, struct in (("engine", "EngineInstr"), ("dma", "DmaInstr")):
         rows = fields_of(isa, layout)
         o += ["", f"// The {layout} layout, decoded. Encode() and Decode{struct}() are exact inverses when reserved bits are 0.",
@@ -186,23 +203,24 @@ def make_hpp(isa):
         o.append(f"  bool operator==(const {struct}&) const = default;")
         o.append("};")
         o.append(f"constexpr Encoded Encode(const {struct}& i) {{")
-        o.append("  Encoded e{};")
+        o.append("  EncodedWords w{};")
         for name, lsb, bits, count, doc, signed in rows:
             if count > 1:
                 for k in range(count):
-                    o.append(f"  SetBits(e, {lsb + k * bits}, {bits}, static_cast<std::uint64_t>(i.{name}[{k}]));")
+                    o.append(f"  SetBits(w, {lsb + k * bits}, {bits}, static_cast<std::uint64_t>(i.{name}[{k}]));")
             else:
-                o.append(f"  SetBits(e, {lsb}, {bits}, static_cast<std::uint64_t>(i.{name}));")
-        o += ["  return e;", "}"]
+                o.append(f"  SetBits(w, {lsb}, {bits}, static_cast<std::uint64_t>(i.{name}));")
+        o += ["  return std::bit_cast<Encoded>(w);", "}"]
         o.append(f"constexpr {struct} Decode{struct}(const Encoded& e) {{")
         o.append(f"  {struct} i;")
+        o.append("  const auto w = std::bit_cast<EncodedWords>(e);")
         for name, lsb, bits, count, doc, signed in rows:
             t = cpp_type(bits, signed)
             if count > 1:
                 for k in range(count):
-                    o.append(f"  i.{name}[{k}] = static_cast<{t}>(GetBits(e, {lsb + k * bits}, {bits}));")
+                    o.append(f"  i.{name}[{k}] = static_cast<{t}>(GetBits(w, {lsb + k * bits}, {bits}));")
             else:
-                o.append(f"  i.{name} = static_cast<{t}>(GetBits(e, {lsb}, {bits}));")
+                o.append(f"  i.{name} = static_cast<{t}>(GetBits(w, {lsb}, {bits}));")
         o += ["  return i;", "}"]
         o.append(f"// True if a reserved bit of the {layout} layout is set.")
         gaps = [r for r in with_reserved(rows) if r[0].startswith("rsv")]
@@ -246,10 +264,10 @@ def make_md(isa):
          "[numerics.md](numerics.md).", "", "## Limits", "", "| name | value | meaning |", "|---|---:|---|"]
     for name, i in isa["limits"].items():
         o.append(f"| {name} | {i['value']} | {i['doc']} |")
-    o += ["", "## Configurations", "", "| name | rows = columns = partitions | SBUF bytes a partition | AXI bits |",
+    o += ["", "## Configurations", "", "| name | rows = columns = partitions | SBUF bytes a partition | AXI bits | pairs |",
           "|---|---:|---:|---:|"]
     for n, c in isa["configs"].items():
-        o.append(f"| {n} | {c['rows']} | {c['sbuf_bytes']} | {c['axi_bits']} |")
+        o.append(f"| {n} | {c['rows']} | {c['sbuf_bytes']} | {c['axi_bits']} | {c['pairs']} |")
     o += ["", "## Opcodes", "", "| opcode | name | queues | layout | action |", "|---|---|---|---|---|"]
     ops = next(e for e in isa["enums"] if e["name"] == "Op")
     for i in ops["items"]:

@@ -5,13 +5,13 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if [[ ${1:-} == --help ]]; then
-  echo "usage: scripts/lint.sh [config...]     (default: nano tiny small full)"
+  echo "usage: scripts/lint.sh [config...]     (default: nano tiny small full nanopair)"
   echo "Lints the RTL with Verilator (-Wall, waivers in scripts/lint.vlt only) and yosys, and checks house rules."
   exit 0
 fi
 configs=("$@")
-[[ $# -gt 0 ]] || configs=(nano tiny small full)
-declare -A rows=([nano]=8 [tiny]=16 [small]=32 [full]=128)
+[[ $# -gt 0 ]] || configs=(nano tiny small full nanopair)
+declare -A rows=([nano]=8 [tiny]=16 [small]=32 [full]=128 [nanopair]=8) pairs=([nanopair]=1)
 packages="rtl/isa/dither_pkg.sv rtl/tensor/array_pkg.sv rtl/fp/fp_pkg.sv rtl/rounder/rounder_pkg.sv rtl/stream/lane_seed_pkg.sv rtl/stream/stream_pkg.sv rtl/vector/vector_pkg.sv rtl/scalar/exp2_pkg.sv rtl/scalar/func_pkg.sv"
 dirs=()
 for d in rtl/*/; do dirs+=(-y "${d%/}"); done
@@ -22,10 +22,10 @@ fail() {
 }
 
 for c in "${configs[@]}"; do
-  [[ -n ${rows[$c]:-} ]] || { echo "lint: no configuration '$c': nano tiny small full" >&2; exit 2; }
+  [[ -n ${rows[$c]:-} ]] || { echo "lint: no configuration '$c': nano tiny small full nanopair" >&2; exit 2; }
   # shellcheck disable=SC2086
   verilator --lint-only -Wall --unroll-count 256 -Irtl/common "${dirs[@]}" scripts/lint.vlt $packages rtl/core/dither_core.sv \
-    --top-module dither_core "-GRows=${rows[$c]}" || fail "Verilator, configuration $c"
+    --top-module dither_core "-GRows=${rows[$c]}" "-GPairs=1'b${pairs[$c]:-0}" || fail "Verilator, configuration $c"
 done
 
 # What yosys 0.23 would silently misread (docs/style.md), it must at least not declare by itself.

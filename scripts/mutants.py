@@ -16,7 +16,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RTL = ["array_pkg", "dot_pe", "dot_group", "dot_exponent", "exponent_cut", "carry_save_sum", "carry_save_level"]
-SETTINGS = {"D": 4, "SumW": 32}  # of the mutated PE; tb/proof/mutant_bench.cpp and mutant_miter.sv know them too
+# Of the mutated PE; tb/proof/mutant_bench.cpp and mutant_miter.sv are written for them, whatever array_pkg has chosen.
+SETTINGS = {"D": "4", "SumW": "32", "Cuts": "7'd0", "Pairs": "1'b0"}
 
 
 def call(command, log):
@@ -38,7 +39,7 @@ def netlist(work, count, seed):
         text = (ROOT / f"rtl/tensor/{unit}.sv").read_text(encoding="utf-8")
         if unit == "dot_pe":  # the top's parameters: hierarchy -chparam would rename it
             for key, value in SETTINGS.items():
-                text, found = re.subn(rf"(parameter\s+int unsigned {key}\s*= )\d+", rf"\g<1>{value}", text)
+                text, found = re.subn(rf"(parameter\s[^=\n]*\b{key}\s*= )[^,\n]+(?=,)", rf"\g<1>{value}", text)
                 assert found == 1, key
         (work / f"{unit}.sv").write_text(text, encoding="utf-8")
     files = " ".join(str(work / f"{u}.sv") for u in RTL)

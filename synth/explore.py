@@ -47,11 +47,11 @@ def points():
   """Every design point by name."""
   table = {}
 
-  def pe(name, group, d, cuts, frac=12, g=GROUP, fast=0):
+  def pe(name, group, d, cuts, frac=12, g=GROUP, fast=0, pairs=0):
     table[name] = {'group': group, 'top': 'pe_tile', 'pe': 'dot_pe', 'macs': d * g, 'd': d, 'g': g, 'frac': frac,
-                   'cuts': cuts, 'fast': fast,
+                   'cuts': cuts, 'fast': fast, 'pairs': pairs,
                    'set': {'ColGroups': 1, 'D': d, 'G': g, 'Frac': frac, 'Fast': fast,
-                           'SumW': 17 + frac + (ROWS - 1).bit_length(), 'Cuts': f"7'd{cuts}"}}
+                           'SumW': 17 + frac + (ROWS - 1).bit_length() + pairs, 'Cuts': f"7'd{cuts}", 'Pairs': pairs}}
 
   table['fma'] = {'group': 'chain', 'top': 'explore_fma', 'pe': 'explore_fma', 'macs': 1, 'd': 1, 'g': 1,
                   'frac': None, 'cuts': None, 'fast': 0, 'set': {}}
@@ -68,6 +68,9 @@ def points():
     pe(f'd32-frac{frac}', 'frac', 32, DEFAULT_CUTS, frac)
   for g in (16, 32):
     pe(f'd32-none-g{g}', 'broadcast', 32, 0, 12, g)
+  for d in (16, 32):
+    pe(f'd{d}-none-g16-pairs', 'pairs', d, 0, 12, 16, pairs=1)
+  pe('d16-none-g16', 'pairs', 16, 0, 12, 16)
   return table
 
 
@@ -466,6 +469,13 @@ def record(label, rows, argument):
       if variant in r:
         figure(f'path_{variant}', r[variant]['path_ns'], 'ns', name, note)
         figure(f'area_mac_{variant}', r[variant]['area_mac'], 'um2', name, note)
+  for name in ('d16-none-g16', 'd16-none-g16-pairs', 'd32-none-g16-pairs'):
+    if name in rows:
+      what = '8-bit pairs at twice the rate' if 'pairs' in name else 'without 8-bit pairs'
+      figure('area_mac', rows[name]['plain']['area_mac'], 'um2', name, what)
+      figure('path_buffered', rows[name]['buffered']['path_ns'], 'ns', name, f'{what}; trees for large nets')
+      for added in figures[-2:]:
+        added['command'] += ' POINTS=pairs'
   if figures:
     results.add_all(figures)
 

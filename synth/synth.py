@@ -447,6 +447,21 @@ class Flow:
     return next(m for m, d in modules.items() if d['base'] == block['top']
                 and all(d['params'].get(p) == v for p, v in wanted))
 
+  def check_block(self, name, block):
+    """Elaborates the block and judges its registers and drivers, without gates: a minute for a core."""
+    work = self.out / name
+    work.mkdir(parents=True, exist_ok=True)
+    (work / 'result.json').unlink(missing_ok=True)
+    (work / 'rtl').unlink(missing_ok=True)
+    (work / 'rtl').symlink_to(self.rtl)
+    begin = time.monotonic()
+    self.elaborate(block, work)
+    log = self.yosys(['read_rtlil elab.il', 'chformal -remove', 'proc',
+                      'tee -q -o check_rtl.txt check'], work, 'check')
+    judge(log, gates=False)
+    judge((work / 'check_rtl.txt').read_text(), gates=False)
+    return time.monotonic() - begin
+
   def synthesise(self, block, work, modules, names):
     """Maps the block to cells; leaves net.v and returns yosys' statistics by module."""
     rams = [m for m in modules if modules[m]['base'] in self.memories['modules']]
@@ -764,6 +779,8 @@ def parse_args(argv):
                       'build/synth/CONFIG, with the library and mapping appended if not default)')
   parser.add_argument('--jobs', type=int, default=2, help='blocks at a time (default 2)')
   parser.add_argument('--force', action='store_true', help='run unchanged blocks again')
+  parser.add_argument('--checks-only', action='store_true', help='latches, drivers and widths of the '
+                      'elaborated blocks, no cells: quick, but loops are only found on gates')
   parser.add_argument('--no-results', action='store_true',
                       help='do not record figures in build/results.json')
   parser.add_argument('--rtl', type=pathlib.Path, default=ROOT / 'rtl', help=argparse.SUPPRESS)
@@ -806,6 +823,19 @@ def synth(args):
   say(f'synth: {len(blocks)} blocks, configuration {args.config}, library {label}, '
       f'clock {flow.clock_ns:g} ns, results in {args.out}')
   done, failed, order = {}, {}, list(blocks)
+
+  def check(name):
+    try:
+      say(f'{name:14} clean ({flow.check_block(name, blocks[name]):.0f} s)')
+    except (SynthError, OSError, ValueError) as error:
+      failed[name] = str(error)
+      say(f'{name:14} FAILED: {error}')
+
+  if args.checks_only:
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+      list(pool.map(check, order))
+    say(f'synth: {len(order) - len(failed)} blocks clean, {len(failed)} failed; nothing was mapped')
+    return 1 if failed else 0
 
   def one(name):
     found = None if args.force else flow.cached(name, blocks[name])

@@ -105,6 +105,20 @@ class SynthTest(unittest.TestCase):
                       'sub u_b (.a_i(x), .b_i(a_i[1]), .q_o(y)); assign q_o = {x, y, x, y};',
                       'combinational loop: OpenSTA', flatten=[])
 
+  def test_checks_alone_find_what_needs_no_gates(self):
+    self.simple('good', 'always_ff @(posedge clk_i) q_o <= a_i;')
+    code, text = self.run_synth('--checks-only')
+    self.assertEqual(code, 0, text)
+    self.assertRegex(text, 'good +clean')
+    self.assertFalse((self.root / 'out' / 'good' / 'result.json').exists())
+    for body, reason in (('always_comb if (a_i[0]) q_o = b_i;', 'Latch inferred'),
+                         ('assign q_o = a_i; assign q_o = b_i;', 'multiple drivers'),
+                         ('logic x; assign q_o = {4{x}};', 'driver')):
+      self.simple('good', body)
+      code, text = self.run_synth('--checks-only')
+      self.assertEqual(code, 1, text)
+      self.assertRegex(text, 'good +FAILED: .*' + reason)
+
   def test_two_halves_of_one_wide_multiplexer_are_no_loop(self):
     self.simple('fine', 'logic x, y; assign {y, x} = a_i[0] ? {x ^ a_i[2], a_i[1]} : '
                 '{x, b_i[0]}; assign q_o = {2\'b0, y, x};')

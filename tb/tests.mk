@@ -42,18 +42,23 @@ $(eval $(call rtl_test,sum_acc,sum_acc,tb/fp/sum_acc_test.cpp,,))
 $(eval $(call rtl_test,psum,psum,tb/psum/psum_test.cpp,-GRows=8,))
 $(eval $(call rtl_test,sbuf-8,sbuf,tb/sbuf/sbuf_test.cpp,-GRows=8,))
 $(eval $(call rtl_test,sbuf-16,sbuf,tb/sbuf/sbuf_test.cpp,-GRows=16,))
-$(eval $(call rtl_test,pe_array-8,pe_array,tb/tensor/pe_array_test.cpp,-GRows=8,))
-$(eval $(call rtl_test,pe_array-16,pe_array,tb/tensor/pe_array_test.cpp,-GRows=16,))
+# Benches of the array read its shape and timing in the verilated class.
+ARRAY := tb/tensor/array_public.vlt
+$(eval $(call rtl_test,pe_array-8,pe_array,tb/tensor/pe_array_test.cpp,$(ARRAY) -GRows=8,))
+$(eval $(call rtl_test,pe_array-16,pe_array,tb/tensor/pe_array_test.cpp,$(ARRAY) -GRows=16,))
 # The array as it is synthesised, where simulation otherwise takes dot_group_model.
-$(eval $(call rtl_test,pe_array-8-structure,pe_array,tb/tensor/pe_array_test.cpp,-GRows=8 +define+YOSYS,))
-$(eval $(call rtl_test,pe_array-32-structure,pe_array,tb/tensor/pe_array_test.cpp,-GRows=32 +define+YOSYS,))
-# Every cut, two row groups, two column groups, in both forms.
-$(eval $(call rtl_test,pe_array-16-cuts,pe_array,tb/tensor/pe_array_test.cpp,-GRows=16 -GD=8 -GG=8 "-GCuts=7'h7f",))
-$(eval $(call rtl_test,pe_array-16-cuts-structure,pe_array,tb/tensor/pe_array_test.cpp,-GRows=16 -GD=8 -GG=8 "-GCuts=7'h7f" +define+YOSYS,))
-build/test/pe_array-16-cuts build/test/pe_array-16-cuts-structure: VL_FLAGS += -DDITHER_PE_WIDTH=8 -DDITHER_BROADCAST=8 -DDITHER_CUTS=127
+$(eval $(call rtl_test,pe_array-8-structure,pe_array,tb/tensor/pe_array_test.cpp,$(ARRAY) -GRows=8 +define+YOSYS,))
+$(eval $(call rtl_test,pe_array-32-structure,pe_array,tb/tensor/pe_array_test.cpp,$(ARRAY) -GRows=32 +define+YOSYS,))
+# Every cut, two row groups, two column groups, in both forms; the structure with prefix adders.
+$(eval $(call rtl_test,pe_array-16-cuts,pe_array,tb/tensor/pe_array_test.cpp,$(ARRAY) -GRows=16 -GD=8 -GG=8 "-GCuts=7'h7f",))
+$(eval $(call rtl_test,pe_array-16-cuts-structure,pe_array,tb/tensor/pe_array_test.cpp,$(ARRAY) -GRows=16 -GD=8 -GG=8 "-GCuts=7'h7f" "-GFast=1'b1" +define+YOSYS,))
 # Four PEs above each other, so that sums travel; synthesised form.
-$(eval $(call rtl_test,pe_array-16-d4,pe_array,tb/tensor/pe_array_test.cpp,-GRows=16 -GD=4 +define+YOSYS,))
-build/test/pe_array-16-d4 build/soak/pe_array-16-d4: VL_FLAGS += -DDITHER_PE_WIDTH=4
+$(eval $(call rtl_test,pe_array-16-d4,pe_array,tb/tensor/pe_array_test.cpp,$(ARRAY) -GRows=16 -GD=4 +define+YOSYS,))
+# Pairs of 8-bit numbers: simulated form, structure, and structure with two groups each way and every cut.
+$(eval $(call rtl_test,pe_array-8-pairs,pe_array,tb/tensor/pe_array_test.cpp,$(ARRAY) -GRows=8 "-GPairs=1'b1",))
+$(eval $(call rtl_test,pe_array-8-pairs-structure,pe_array,tb/tensor/pe_array_test.cpp,$(ARRAY) -GRows=8 "-GPairs=1'b1" +define+YOSYS,))
+$(eval $(call rtl_test,pe_array-16-pairs-cuts,pe_array,tb/tensor/pe_array_test.cpp,$(ARRAY) -GRows=16 -GD=8 -GG=8 "-GPairs=1'b1" "-GCuts=7'h7f",))
+$(eval $(call rtl_test,pe_array-16-pairs-cuts-structure,pe_array,tb/tensor/pe_array_test.cpp,$(ARRAY) -GRows=16 -GD=8 -GG=8 "-GPairs=1'b1" "-GCuts=7'h7f" +define+YOSYS,))
 # Random dot products on the array, simulated and synthesised (d4) form: a million in make test, more in make soak-array.
 define array_soak
 build/soak/$(1): build/tb/$(1)/tb/tensor/array_soak.o build/tb/$(1)/Vpe_array__ALL.a
@@ -62,10 +67,12 @@ build/soak/$(1): build/tb/$(1)/tb/tensor/array_soak.o build/tb/$(1)/Vpe_array__A
 endef
 $(foreach a,pe_array-16 pe_array-16-d4,$(eval $(call array_soak,$(a))))
 # Every product through one PE: simulated and synthesised form.
-$(eval $(call rtl_test,pe_product,pe_product_tb,tb/tensor/pe_product_test.cpp,,tb/tensor/pe_product_tb.sv))
-$(eval $(call rtl_test,pe_product-structure,pe_product_tb,tb/tensor/pe_product_test.cpp,+define+YOSYS,tb/tensor/pe_product_tb.sv))
+$(eval $(call rtl_test,pe_product,pe_product_tb,tb/tensor/pe_product_test.cpp,$(ARRAY),tb/tensor/pe_product_tb.sv))
+$(eval $(call rtl_test,pe_product-structure,pe_product_tb,tb/tensor/pe_product_test.cpp,$(ARRAY) +define+YOSYS,tb/tensor/pe_product_tb.sv))
 $(eval $(call rtl_test,tensor_engine-8,tensor_engine,tb/tensor/tensor_engine_test.cpp,-GRows=8,))
 $(eval $(call rtl_test,tensor_engine-16,tensor_engine,tb/tensor/tensor_engine_test.cpp,-GRows=16,))
+$(eval $(call rtl_test,tensor_engine-8-pairs,tensor_engine,tb/tensor/tensor_engine_test.cpp,-GRows=8 "-GPairs=1'b1",))
+build/test/tensor_engine-8-pairs: VL_FLAGS += -DDITHER_PAIRS
 $(eval $(call rtl_test,nonfinite,nonfinite,tb/tensor/nonfinite_test.cpp,-GRows=128 -GCountW=10,))
 $(eval $(call rtl_test,vector_engine,vector_engine,tb/vector/vector_engine_test.cpp,-GRows=8,))
 $(eval $(call rtl_test,vector_engine-plain,vector_engine,tb/vector/vector_engine_test.cpp,-GRows=8 -GWhiten=0,))
@@ -90,14 +97,16 @@ build/test/system-functional: $(SYSTEM_SRC:%.cpp=build/host/%.o) build/host/tb/s
   build/host/tb/support/main.o build/host/libdither.a
 	@mkdir -p $(@D)
 	@g++ $^ $(LIBS) -o $@
+# nanopair is nano and pairs: of it the pairs only.
+SYSTEM_SRC_nanopair := tb/system/pair_test.cpp tb/system/verilated/make_verilated.cpp tb/system/verilated/pair_cycles_test.cpp
 define system_test
-build/test/system-$(1): $(patsubst %.cpp,build/$(1)/%.o,$(filter-out $(if $(filter-out nano,$(1)),tb/system/device_test.cpp),$(SYSTEM_SRC))) $(patsubst %.cpp,build/$(1)/%.o,$(wildcard tb/system/verilated/*.cpp)) \
+build/test/system-$(1): $(patsubst %.cpp,build/$(1)/%.o,$(or $(SYSTEM_SRC_$(1)),$(filter-out $(if $(filter-out nano,$(1)),tb/system/device_test.cpp),$(SYSTEM_SRC)) $(wildcard tb/system/verilated/*.cpp))) \
   build/host/tb/support/main.o $$(PROGRAM_LIBS_$(1))
 	@mkdir -p $$(@D)
 	@$$(PROGRAM_LINK_$(1))
 endef
 $(foreach c,$(CONFIGS),$(eval $(call system_test,$(c))))
-TEST_PROGRAMS += build/test/system-functional build/test/system-nano build/test/system-tiny
+TEST_PROGRAMS += build/test/system-functional build/test/system-nano build/test/system-tiny build/test/system-nanopair
 
 # ---- checks that are commands
 CHECKS := generated results proof plan main-job threads train gemm-bench waves lint hierarchy synth-nano results-py synth-py study-data-py study-py study-run study-page setup proof-array soak-array
@@ -117,7 +126,9 @@ CHECK_train := $(TRAIN_CHECK) --epochs 1 && $(TRAIN_CHECK) --epochs 2 --resume \
 # Two simulation threads, stochastic rounding, every rounder state compared: the same run as with one.
 CHECK_threads := build/nano-t2/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 40 --stochastic
 CHECK_gemm-bench := build/tiny/gemm_bench --bars --no-square --draw log --shapes 12
-CHECK_synth-nano := python3 synth/synth.py --config nano --jobs 2 --no-results
+# Mapping the core and its two widest engines as well takes half an hour: `make regress`, `make synth`.
+CHECK_synth-nano := python3 synth/synth.py --config nano --no-results --checks-only --blocks core,vector_engine,scalar_engine \
+  && python3 synth/synth.py --config nano --jobs 2 --no-results --blocks pe_array,tensor_engine,psum,sbuf,rounder,fp32_fma,dma,sequencer,fetch,csr
 CHECK_waves := scripts/wave.sh --check build/nano-trace/wave_demo build/wave/demo.fst
 CHECK_results-py := python3 scripts/results_test.py
 CHECK_synth-py := python3 synth/synth_test.py

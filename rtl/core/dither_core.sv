@@ -10,6 +10,7 @@ module dither_core #(
   parameter  int unsigned Rows      = 16,                             // 8, 16, 32 or 128
   parameter  int unsigned SbufBytes = dither_pkg::SbufBytesOf(Rows),  // of a partition
   parameter  int unsigned AxiBits   = dither_pkg::AxiBitsOf(Rows),
+  parameter  bit          Pairs     = 1'b0,                           // 8-bit matmuls at twice the rate
   parameter  bit          Whiten    = 1'b1,                           // of the rounders' random words
   localparam int unsigned Queues    = dither_pkg::NumQueues,
   localparam int unsigned Beat      = AxiBits / 8
@@ -102,7 +103,7 @@ module dither_core #(
   logic [2:0]            unused_f_ar_size;
   logic [AxiBits-1:0]    f_r_data;
 
-  front_end #(.Rows(Rows), .AxiBits(AxiBits), .Whiten(Whiten)) u_front_end (
+  front_end #(.Rows(Rows), .AxiBits(AxiBits), .Pairs(Pairs), .Whiten(Whiten)) u_front_end (
     .clk_i, .rst_ni,
     .s_aw_valid_i, .s_aw_ready_o, .s_aw_addr_i, .s_w_valid_i, .s_w_ready_o, .s_w_data_i, .s_w_strb_i,
     .s_b_valid_o, .s_b_ready_i, .s_b_resp_o, .s_ar_valid_i, .s_ar_ready_o, .s_ar_addr_i,
@@ -179,7 +180,7 @@ module dither_core #(
   assign psum_write = {p_se_w_req && p_se_w_gnt, p_ve_w_req && p_ve_w_gnt};
   assign psum_bank  = {p_se_w_addr[11:9], p_ve_w_addr[11:9]};
 
-  tensor_engine #(.Rows(Rows), .SbufBytes(SbufBytes)) u_tensor (
+  tensor_engine #(.Rows(Rows), .SbufBytes(SbufBytes), .Pairs(Pairs)) u_tensor (
     .clk_i, .rst_ni,
     .instr_valid_i(instr_valid[Tensor]), .instr_i(instr[512*Tensor +: 512]), .instr_ready_o(instr_ready[Tensor]),
     .done_o(done[Tensor]), .busy_o(busy[Tensor]), .stall_o(stall[Tensor]), .work_o(work[8*Tensor +: 8]),

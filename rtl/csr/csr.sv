@@ -9,6 +9,7 @@
 `include "chk.svh"
 module csr #(
   parameter  int unsigned Rows      = 8,                         // partitions
+  parameter  bit          Pairs     = 1'b0,                      // matmuls of 8-bit pairs
   parameter  bit          Whiten    = 1'b1,                      // of the random words
   localparam int unsigned NumQueues = dither_pkg::NumQueues
 ) (
@@ -84,7 +85,7 @@ module csr #(
   input  logic [31:0]             rng_vector_rdata_i,
   input  logic [31:0]             rng_scalar_rdata_i
 );
-  localparam logic [31:0] ConfigValue = {16'(dither_pkg::SbufBytesOf(Rows) / 1024), 16'(Rows)};
+  localparam logic [31:0] ConfigValue = {16'(dither_pkg::SbufBytesOf(Rows) / 1024), Pairs, 15'(Rows)};
   localparam logic [31:0] RngModeValue = {8'd0, 8'(rounder_pkg::LeapSteps),
                                            8'(rounder_pkg::RandomBits), 7'd0, Whiten};
   localparam logic [31:0] IrqBits     = 32'h0003_1f1f;

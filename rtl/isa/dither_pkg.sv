@@ -168,7 +168,7 @@ package dither_pkg;
   localparam logic [7:0] ErrNone = 8'd0;  // no error
   localparam logic [7:0] ErrIllegalOpcode = 8'd1;  // the queue's engine has no such opcode
   localparam logic [7:0] ErrReservedField = 8'd2;  // a reserved bit is set
-  localparam logic [7:0] ErrBadFunc = 8'd3;  // func, round or tiles holds no defined code
+  localparam logic [7:0] ErrBadFunc = 8'd3;  // func, round or tiles holds no defined code, or pair where there is none (no matmul, or a core without pairs)
   localparam logic [7:0] ErrBadDtype = 8'd4;  // undefined dtype code, one the operand can't have, or a piece that the dtype does not have
   localparam logic [7:0] ErrBadSpace = 8'd5;  // operand in a memory that this opcode can't reach
   localparam logic [7:0] ErrBadSize = 8'd6;  // a dimension, parts or parts_d is zero or too large
@@ -199,10 +199,10 @@ package dither_pkg;
     logic [3:0][15:0] str_0;  // 352: source 0 strides in elements
     logic [3:0][15:0] str_d;  // 288: destination strides in elements
     logic [3:0][15:0] size;  // 224: sizes of the four dimensions, size[0] innermost, shared by all operands
-    logic [5:0] rsv4;  // 218: reserved, zero
+    logic [5:0] rsv3;  // 218: reserved, zero
     logic [1:0] sum;  // 216: act: ActSum
     logic [23:0] off_1;  // 192: byte offset of source 1 (matmul, transpose: the stationary tile)
-    logic [2:0] rsv3;  // 189: reserved, zero
+    logic [2:0] rsv2;  // 189: reserved, zero
     logic [1:0] gen_0;  // 187: tensor: Source of source 0
     logic scalar_ptr;  // 186: tensor: in place of imm0 the 32-bit word of each partition at SBUF offset imm0
     logic rev_1;  // 185: tensor: swap a and b of func_1
@@ -211,7 +211,7 @@ package dither_pkg;
     logic [7:0] func_1;  // 152: tensor: VecFunc of the second step; 0: one step
     logic [23:0] off_d;  // 128: byte offset of the destination in its partitions
     logic count_nf;  // 127: matmul: count the fp32 words written that are infinite or NaN in NONFINITE_COUNT
-    logic rsv2;  // 126: reserved, zero
+    logic pair;  // 126: matmul: 8-bit sources hold two values of K a partition, side by side: an element is two bytes
     logic [1:0] tiles;  // 124: matmul: log2 of the tiles side by side (1, 2 or 4), each in its part of rows and columns
     logic [1:0] piece_1;  // 122: the same for src1; transpose: byte of the element, 0 the lowest
     logic [1:0] piece_0;  // 120: matmul: piece of src0's significand, 0 the highest (fp16 has 2, fp32 has 3, others 1)
@@ -245,7 +245,7 @@ package dither_pkg;
     logic [7:0] opcode;  // 0: Op
   } instr_t;
   localparam logic [511:0] EngineReserved =
-    512'h000000000000000000000000000000000000000000000000000000000000000000000000fc000000e00000000000000040000000000000008000000000800000;
+    512'h000000000000000000000000000000000000000000000000000000000000000000000000fc000000e00000000000000000000000000000008000000000800000;
 
   // The dma layout, most significant field first.
   typedef struct packed {

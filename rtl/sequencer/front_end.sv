@@ -9,6 +9,7 @@
 module front_end #(
   parameter  int unsigned Rows      = 8,                            // partitions
   parameter  int unsigned AxiBits   = dither_pkg::AxiBitsOf(Rows),  // 128, 256 or 512
+  parameter  bit          Pairs     = 1'b0,                         // matmuls of 8-bit pairs
   parameter  bit          Whiten    = 1'b1,                         // of the random words
   localparam int unsigned NumQueues = dither_pkg::NumQueues
 ) (
@@ -142,7 +143,7 @@ module front_end #(
     if (done_q[3])      done_index_4_q <= done_index_3_q;
   end
 
-  csr #(.Rows(Rows), .Whiten(Whiten)) u_csr (
+  csr #(.Rows(Rows), .Pairs(Pairs), .Whiten(Whiten)) u_csr (
     .clk_i, .rst_ni,
     .aw_valid_i(s_aw_valid_i), .aw_ready_o(s_aw_ready_o), .aw_addr_i(s_aw_addr_i),
     .w_valid_i(s_w_valid_i), .w_ready_o(s_w_ready_o), .w_data_i(s_w_data_i), .w_strb_i(s_w_strb_i),
@@ -191,7 +192,7 @@ module front_end #(
   );
 
   for (genvar q = 0; q < NumQueues; q++) begin : gen_queue
-    sequencer #(.Rows(Rows), .Queue(q)) u_sequencer (
+    sequencer #(.Rows(Rows), .Pairs(Pairs), .Queue(q)) u_sequencer (
       .clk_i, .rst_ni,
       .reset_i(reset[q]), .resume_i(resume[q]), .reset_done_o(reset_done[q]),
       .tail_i(tail[32*q +: 32]), .watchdog_i(watchdog),

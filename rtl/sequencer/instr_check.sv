@@ -11,6 +11,7 @@
 `include "chk.svh"
 module instr_check #(
   parameter  int unsigned Rows  = 8,                    // partitions: 8, 16, 32 or 128
+  parameter  bit          Pairs = 1'b0,                 // matmuls may have `pair`
   parameter  int unsigned Queue = 0,                    // dither_pkg::Queue*: decides the layout
   localparam bit          IsDma = Queue == 32'(dither_pkg::QueueDma0) || Queue == 32'(dither_pkg::QueueDma1)
 ) (
@@ -267,6 +268,7 @@ module instr_check #(
     end
   end else begin : gen_engine
     logic        array_q;  // matmul or transpose
+    logic        pair_q;   // two bytes a source element
     logic        stats_q;
     logic [44:0] unused_dram_limit;
     logic [43:0] unused_dram_base;
@@ -295,7 +297,7 @@ module instr_check #(
     endfunction
 
     always_comb begin : checks
-      logic matmul, transpose, array, reduce, act, load, tensor, read0, read1, to_int;
+      logic matmul, transpose, array, reduce, act, load, tensor, read0, read1, to_int, pair;
       logic scan, stats, shuffle, broadcast, transposed, two, words, scalars;
       logic [2:0] pieces_0, pieces_1;  // that a matmul may name
       logic [8:0] room;                // partitions of a tile
@@ -328,6 +330,7 @@ module instr_check #(
       read0   = 1'b0;
       read1   = 1'b0;
       to_int = 1'b0;
+      pair   = 1'b0;
       pieces_0 = 3'd0;
       pieces_1 = 3'd0;
       room     = 9'd0;
@@ -363,6 +366,7 @@ module instr_check #(
         bytes_d = dither_pkg::DtypeBytes(e.dtype_d);
         bytes_0 = dither_pkg::DtypeBytes(e.dtype_0);
         bytes_1 = dither_pkg::DtypeBytes(e.dtype_1);
+        pair    = Pairs && matmul && e.pair;
         to_int  = e.dtype_d == dither_pkg::DtypeInt32;
         pieces_0 = pieces(e.dtype_0, to_int);
         pieces_1 = transpose ? bytes_1 : pieces(e.dtype_1, to_int);
@@ -373,8 +377,9 @@ module instr_check #(
 
         // From the last check to the first, so that the first one has the last word. Inside a
         // check a bit of `bad` is an operand, and the lowest set one is reported.
-        bad = {read1 && (e.off_1[1:0] & 2'(bytes_1 - 3'd1)) != 2'd0,
-               read0 && ((e.off_0[1:0] & 2'(bytes_0 - 3'd1)) != 2'd0 || (load && e.off_0[2:0] != 3'd0)),
+        bad = {read1 && (e.off_1[1:0] & (pair ? 2'd1 : 2'(bytes_1 - 3'd1))) != 2'd0,
+               read0 && ((e.off_0[1:0] & (pair ? 2'd1 : 2'(bytes_0 - 3'd1))) != 2'd0
+                         || (load && e.off_0[2:0] != 3'd0)),
                !load && (e.off_d[1:0] & 2'(bytes_d - 3'd1)) != 2'd0};
         if (bad != 3'd0) begin
           stat_err     = dither_pkg::ErrMisaligned;
@@ -420,11 +425,11 @@ module instr_check #(
           stat_operand = bad[0] ? 2'd0 : bad[1] ? 2'd1 : 2'd2;
         end
         bad = {read1 && (bytes_1 == 3'd0 || (e.space_1 && bytes_1 != 3'd4)
-                      || (array && 3'(e.piece_1) >= pieces_1)
+                      || (array && 3'(e.piece_1) >= pieces_1) || (pair && bytes_1 != 3'd1)
                       || (words && e.dtype_1 != dither_pkg::DtypeInt32)),
                read0 && (bytes_0 == 3'd0 || (e.space_0 && bytes_0 != 3'd4)
                       || (load && e.dtype_0 != dither_pkg::DtypeInt32)
-                      || (matmul && 3'(e.piece_0) >= pieces_0)
+                      || (matmul && 3'(e.piece_0) >= pieces_0) || (pair && bytes_0 != 3'd1)
                       || (words && e.dtype_0 != dither_pkg::DtypeInt32)),
                !load && (bytes_d == 3'd0 || (e.space_d && bytes_d != 3'd4)
                                || ((words || (reduce && e.func == dither_pkg::RedFuncArgMax)) && !to_int)
@@ -434,7 +439,7 @@ module instr_check #(
           stat_err     = dither_pkg::ErrBadDtype;
           stat_operand = bad[0] ? 2'd0 : bad[1] ? 2'd1 : 2'd2;
         end
-        if (e.round > dither_pkg::RoundRtz
+        if (e.round > dither_pkg::RoundRtz || (e.pair && !(matmul && Pairs))
          || (matmul && (e.func != 8'd0 || e.tiles == 2'd3))
          || (transpose && (e.func > dither_pkg::TransposeFuncByte || e.tiles != 2'd0))
          || (tensor && (e.func > dither_pkg::VecFuncAsr || e.func_1 > dither_pkg::VecFuncAsr
@@ -510,6 +515,7 @@ module instr_check #(
           3'd2:    base1 = AccW'(e.off_1);
           default: base1 = AccW'(e.imm0);
         endcase
+        if (Pairs && pair_q && item1_q != 2'd0) bytes1 = 3'd2;
         case (item2_q)
           3'd0:    psum2 = e.space_d;
           3'd1:    psum2 = e.space_0;
@@ -526,6 +532,7 @@ module instr_check #(
     always_ff @(posedge clk_i) begin
       if (valid_i && state_q == StIdle) begin
         array_q <= instr_i[7:0] == dither_pkg::OpMatmul || instr_i[7:0] == dither_pkg::OpTranspose;
+        pair_q  <= e.pair;
         stats_q <= instr_i[7:0] == dither_pkg::OpStats;
       end
     end

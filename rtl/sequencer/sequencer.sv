@@ -10,6 +10,7 @@
 `include "chk.svh"
 module sequencer #(
   parameter int unsigned Rows  = 8,        // partitions
+  parameter bit          Pairs = 1'b0,     // matmuls of 8-bit pairs
   parameter int unsigned Queue = 0         // dither_pkg::Queue*
 ) (
   input  logic         clk_i,
@@ -87,7 +88,7 @@ module sequencer #(
   logic [47:0] check_addr;
   logic [7:0]  check_banks;
   assign check_valid = fetch_valid_i && fetch_fault_i == 2'b00;
-  instr_check #(.Rows(Rows), .Queue(Queue)) u_check (
+  instr_check #(.Rows(Rows), .Pairs(Pairs), .Queue(Queue)) u_check (
     .clk_i,
     .rst_ni,
     .valid_i   (check_valid),

@@ -4,7 +4,15 @@
 `ifndef ARRAY_PKG_SV  // pe_tile includes it
 `define ARRAY_PKG_SV
 package array_pkg;
-  localparam int unsigned OperandW = 17;  // {sign, exponent[8], significand[8]}, see dot_pe
+  // An operand of a row: {sign, exponent[8], significand[8]}, see dot_pe. With pairs {sign, exponent[4:3]} of lane 1
+  // stand above it; what two 8-bit numbers are in it says pair_decode.
+  function automatic int unsigned OperandBits(input bit pairs);
+    OperandBits = pairs ? 20 : 17;
+  endfunction
+  // Mode of a moving column: what its rows hold, and the weights that it meets.
+  localparam logic [1:0] ModeSingle = 2'b00;
+  localparam logic [1:0] ModeFp8    = 2'b01;  // two fp8 numbers
+  localparam logic [1:0] ModeInt8   = 2'b10;  // two int8 numbers
   localparam int unsigned Frac     = 12;  // bits kept below a product's last bit
 
   // Optional pipeline registers of a PE, a bit each; docs/blocks/pe_array.md has the price of every one.
@@ -28,6 +36,11 @@ package array_pkg;
   // Columns that share a broadcast of the moving operand.
   function automatic int unsigned GroupCols(input int unsigned cols);
     GroupCols = cols < 16 ? cols : 16;
+  endfunction
+
+  // Bits of a column's partial sum: P products below 2^16, of pairs two a row of almost as much.
+  function automatic int unsigned SumBits(input int unsigned rows, input int unsigned frac, input bit pairs);
+    SumBits = 17 + frac + $clog2(rows) + 32'(pairs);
   endfunction
 
   // Cycles of a PE: exponents, then significands, then the merge with the north. With CutProd the products are

@@ -1,7 +1,7 @@
 // One level of a carry-save tree: N rows become N - N/3, then the next level; two rows are added.
 //
-// Full adders are written as two exclusive ors and the inverse of (no carry from a, b) or (none from c): abc maps
-// this form to the least area (docs/blocks/pe_array.md).
+// Full adders are written as two exclusive ors and the inverse of (no carry from a, b) or (none from c): of the forms
+// that were tried abc maps this one to the least area.
 // Timing  a register before the first level with CutAt rows or fewer, and one before the adder if CutAdd.
 `default_nettype none
 module carry_save_level #(

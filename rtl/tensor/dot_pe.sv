@@ -17,17 +17,17 @@
 module dot_pe #(
   parameter  int unsigned D     = 16,  // pairs per PE: a power of two, 1..32
   parameter  int unsigned Frac  = 12,  // bits kept below a product's last bit, at most 12
-  parameter  int unsigned SumW  = 33,  // bits of the partial sum: 17 + Frac + log2(rows of the column)
+  parameter  int unsigned SumW  = 33,  // bits of the partial sum: array_pkg::SumBits
   parameter  logic [6:0]  Cuts  = array_pkg::Cuts,
   // 1: the merge's registers hold in bubbles, which saves a simulator the work; 0: they follow the operands, which hold
   // themselves, and save the area of an enable. Results are the same.
 `ifdef YOSYS
   parameter  bit          Hold  = 1'b0,
-  parameter  bit          Fast  = array_pkg::Fast,
 `else
   parameter  bit          Hold  = 1'b1,
-  parameter  bit          Fast  = 1'b0,
 `endif
+  parameter  bit          Fast  = array_pkg::Fast,
+  parameter  bit          Pairs = 1'b0,  // 8-bit operands in pairs at twice the rate
   localparam int unsigned Early = array_pkg::EarlyCycles(Cuts),
   localparam int unsigned Late  = array_pkg::LateCycles(Cuts),
   localparam int unsigned Merge = array_pkg::MergeCycles(Cuts),
@@ -41,9 +41,12 @@ module dot_pe #(
   input  logic [D*8-1:0]   we_i,        // exponents
   input  logic [D-1:0]     ws_i,        // signs, with the exponents
   input  logic [D*8-1:0]   wm_i,        // significands
+  input  logic [D*3-1:0]   wp_i,        // with Pairs, and the exponents: {sign, exponent[4:3]} of lane 1
   output logic [D*8-1:0]   we_o,        // shadow weights, to the east
   output logic [D-1:0]     ws_o,
   output logic [D*8-1:0]   wm_o,
+  output logic [D*3-1:0]   wp_o,
+  input  logic [1:0]       mode_i,      // step 0: array_pkg, 0 without Pairs
   input  logic [Steps-1:0] v_i,         // bit k: the data of step k is valid
   input  logic [D*8-1:0]   xe_i,        // step 0: exponents,
   input  logic [D-1:0]     xnz_i,       //         whether they are not zero
@@ -51,6 +54,8 @@ module dot_pe #(
   input  logic [D-1:0]     xs_i,        //         and signs
   input  logic [D*8-1:0]   xm_i,        // step Early: significands and
   input  logic [D*10-1:0]  xt_i,        //         three times them
+  input  logic [D*8-1:0]   xp_i,        // step 0, Pairs: see dot_group
+  input  logic [D*35-1:0]  xq_i,        // step Early, Pairs
   input  logic [8:0]       n_exp_i,     // step Early + Late - 1; 0: nothing added yet
   input  logic [SumW-1:0]  n_sum_i,     // step Early + Late; value = sum * 2^(exp - 268 - Frac)
   input  logic [2:0]       n_flags_i,   // NaN, +infinity, -infinity seen
@@ -58,10 +63,10 @@ module dot_pe #(
   output logic [SumW-1:0]  s_sum_o,
   output logic [2:0]       s_flags_o
 );
-  localparam int unsigned GroupW = 17 + Frac + $clog2(D);
+  localparam int unsigned GroupW = 17 + Frac + $clog2(D) + 32'(Pairs);
 
   if (SumW < GroupW) begin : gen_bad_size
-    $error("dot_pe: SumW must be at least 17 + Frac + log2 D");
+    $error("dot_pe: SumW must be at least 17 + Frac + log2 D, one more with Pairs");
   end
 
   // ------------------------------------------------------------------------------------------ weights
@@ -74,6 +79,27 @@ module dot_pe #(
     if (wm_shift_i) wm_shadow_q <= wm_i;
     if (wm_swap_i)  wm_q <= wm_shadow_q;
   end
+  // Lane 1 of pairs. Its int8 number lies in the exponent's place and is wanted with the significands.
+  logic [D*3-1:0] wp_q;
+  logic [D*8-1:0] wb;
+  if (Pairs) begin : gen_pair_weights
+    logic [D*3-1:0] wp_shadow_q;
+    logic [D*8-1:0] wb_q [Early];
+    always_ff @(posedge clk_i) begin
+      if (we_shift_i) wp_shadow_q <= wp_i;
+      if (we_swap_i)  wp_q <= wp_shadow_q;
+      wb_q[0] <= we_q;
+      for (int unsigned k = 1; k < Early; k++) wb_q[k] <= wb_q[k-1];
+    end
+    assign wp_o = wp_shadow_q;
+    assign wb   = wb_q[Early-1];
+  end else begin : gen_no_pair_weights
+    assign wp_q = '0;
+    assign wp_o = '0;
+    assign wb   = '0;
+    logic unused_pairs;
+    assign unused_pairs = ^{wp_i, mode_i, xp_i, xq_i};
+  end
   assign we_o = we_shadow_q;
   assign ws_o = ws_shadow_q;
   assign wm_o = wm_shadow_q;
@@ -83,8 +109,9 @@ module dot_pe #(
   logic [GroupW-1:0] group_sum;    // step Early + Late
   logic [2:0]        group_flags;
 `ifdef YOSYS
-  dot_group #(.D(D), .Frac(Frac), .Cuts(Cuts), .Fast(Fast)) u_group (
+  dot_group #(.D(D), .Frac(Frac), .Cuts(Cuts), .Fast(Fast), .Pairs(Pairs)) u_group (
     .clk_i,
+    .mode_i,
     .xe_i,
     .xnz_i,
     .xinf_i,
@@ -94,6 +121,10 @@ module dot_pe #(
     .we_i    (we_q),
     .ws_i    (ws_q),
     .wm_i    (wm_q),
+    .xp_i,
+    .wp_i    (wp_q),
+    .xq_i,
+    .wb_i    (wb),
     .exp_o   (group_exp),
     .sum_o   (group_sum),
     .flags_o (group_flags)
@@ -101,19 +132,42 @@ module dot_pe #(
 `else
   logic unused_shared;
   assign unused_shared = ^{xnz_i, xinf_i, xt_i};
-  dot_group_model #(.D(D), .Frac(Frac), .Cuts(Cuts)) u_group (
-    .clk_i,
-    .v_i     (v_i[Early+Late-1:0]),
-    .xe_i,
-    .xs_i,
-    .xm_i,
-    .we_i    (we_q),
-    .ws_i    (ws_q),
-    .wm_i    (wm_q),
-    .exp_o   (group_exp),
-    .sum_o   (group_sum),
-    .flags_o (group_flags)
-  );
+  if (Pairs) begin : gen_pair_model
+    pair_group_model #(.D(D), .Frac(Frac), .Cuts(Cuts)) u_group (
+      .clk_i,
+      .v_i     (v_i[Early+Late-1:0]),
+      .mode_i,
+      .xe_i,
+      .xs_i,
+      .xm_i,
+      .we_i    (we_q),
+      .ws_i    (ws_q),
+      .wm_i    (wm_q),
+      .xp_i,
+      .wp_i    (wp_q),
+      .xq_i,
+      .wb_i    (wb),
+      .exp_o   (group_exp),
+      .sum_o   (group_sum),
+      .flags_o (group_flags)
+    );
+  end else begin : gen_model
+    dot_group_model #(.D(D), .Frac(Frac), .Cuts(Cuts)) u_group (
+      .clk_i,
+      .v_i     (v_i[Early+Late-1:0]),
+      .xe_i,
+      .xs_i,
+      .xm_i,
+      .we_i    (we_q),
+      .ws_i    (ws_q),
+      .wm_i    (wm_q),
+      .exp_o   (group_exp),
+      .sum_o   (group_sum),
+      .flags_o (group_flags)
+    );
+    logic unused_pair_weights;
+    assign unused_pair_weights = ^{wp_q, wb};
+  end
 `endif
 
   // -------------------------------------------------------------------------------------------- merge

@@ -16,7 +16,9 @@ module pe_array #(
   parameter  int unsigned G         = array_pkg::GroupCols(Cols),   // columns that share a broadcast
   parameter  int unsigned Frac      = array_pkg::Frac,
   parameter  logic [6:0]  Cuts      = array_pkg::Cuts,
-  localparam int unsigned OperandW  = array_pkg::OperandW
+  parameter  bit          Fast      = array_pkg::Fast,
+  parameter  bit          Pairs     = 1'b0,                         // pairs of 8-bit operands at twice the rate
+  localparam int unsigned OperandW  = array_pkg::OperandBits(Pairs)
 ) (
   input  logic                     clk_i,
   input  logic                     rst_ni,
@@ -27,6 +29,7 @@ module pe_array #(
   input  logic                     x_valid_i,
   input  logic [Rows*OperandW-1:0] x_i,
   input  logic                     x_nan_i,
+  input  logic [1:0]               mode_i,     // with x_i: array_pkg::Mode*, those of the weights it meets as well
   input  logic                     int_i,      // integer results; at a=Latency
   input  logic [1:0]               shift_i,    // bytes by which they are shifted left
   input  logic                     acc_i,      // at a=Latency+2
@@ -36,7 +39,7 @@ module pe_array #(
   localparam int unsigned RowGroups = Rows / D;
   localparam int unsigned ColGroups = Cols / G;
   localparam int unsigned TileCols  = ColGroups < 2 ? ColGroups : 2;  // column groups of a pe_tile
-  localparam int unsigned SumW      = 17 + Frac + $clog2(Rows);
+  localparam int unsigned SumW      = array_pkg::SumBits(Rows, Frac, Pairs);
   localparam int unsigned Early     = array_pkg::EarlyCycles(Cuts);
   localparam int unsigned Late      = array_pkg::LateCycles(Cuts);
   localparam int unsigned Merge     = array_pkg::MergeCycles(Cuts);
@@ -95,24 +98,42 @@ module pe_array #(
     end
   end
 
+  // mode[2*k +: 2]: of the moving column at step k. As long as the PEs ask for it.
+  localparam int unsigned ModeSteps = (RowGroups - 1) * Merge + ColGroups + Early;
+  logic [2*ModeSteps-1:0] mode;
+  if (Pairs) begin : gen_mode
+    logic [2*ModeSteps-1:0] mode_q;
+    always_ff @(posedge clk_i) mode_q <= {mode_q[2*(ModeSteps-1)-1:0], mode_i};
+    assign mode = mode_q;
+  end else begin : gen_no_mode
+    logic unused_mode;
+    assign unused_mode = ^mode_i;
+    assign mode = '0;
+  end
+
   localparam int unsigned TileC = TileCols * G;  // columns of a tile
+  localparam int unsigned ExpW  = Pairs ? 12 : 9;   // bits of a row
+  localparam int unsigned SigW  = Pairs ? 37 : 18;
   for (genvar r = 0; r < RowGroups; r++) begin : gen_row
     // Skew: row group r works r * Merge cycles after the first one; step 0 is a cycle behind the port.
     localparam int unsigned First = r * Merge;
-    logic [D*9-1:0]  xe, we;
-    logic [D*18-1:0] xm;
-    logic [D*8-1:0]  wm;
+    logic [D*ExpW-1:0] xe, we;
+    logic [D*SigW-1:0] xm;
+    logic [D*8-1:0]    wm;
     for (genvar k = 0; k < D; k++) begin : gen_skew
       logic [8:0]  xe_q [First + 1];
       logic [7:0]  xm_q [First + Early];
       logic [17:0] xm_last_q;
+      // Three times x; of two fp8 significands {of the upper one [5:2], of the lower one [5:0]}.
+      logic [7:0]  sig;
+      logic [9:0]  triple, stored;
+      assign sig    = xm_q[First+Early-1];
+      assign triple = 10'(sig) + {1'b0, sig, 1'b0};
       always_ff @(posedge clk_i) begin
-        if (x_valid_i) {xe_q[0], xm_q[0]} <= x_i[OperandW*(D*r+k) +: OperandW];
+        if (x_valid_i) {xe_q[0], xm_q[0]} <= x_i[OperandW*(D*r+k) +: 17];
         for (int unsigned s = 1; s < First + 1; s++) if (v_q[s-1]) xe_q[s] <= xe_q[s-1];
         for (int unsigned s = 1; s < First + Early; s++) if (v_q[s-1]) xm_q[s] <= xm_q[s-1];
-        if (v_q[First+Early-1]) begin
-          xm_last_q <= {10'(xm_q[First+Early-1]) + {1'b0, xm_q[First+Early-1], 1'b0}, xm_q[First+Early-1]};
-        end
+        if (v_q[First+Early-1]) xm_last_q <= {stored, sig};
       end
       // Weights wait one register less than x.
       logic [OperandW-1:0] w_in;
@@ -132,6 +153,42 @@ module pe_array #(
         end
         assign {we[8*D+k], we[8*k +: 8]} = we_q[First-1];
       end
+      if (Pairs) begin : gen_pair
+        // Lane 1: the rest of fp8 exponents and signs; second int8 numbers, which lie in the exponents' place, with
+        // their triples; and the two bits of a triple that fp8 pairs have twice.
+        logic [2:0]  xp_q [First + 1];
+        logic [7:0]  xb_q [First + Early];
+        logic [18:0] xq_q;
+        logic [1:0]  at_last;
+        logic [5:0]  low, high;
+        assign at_last = mode[2*(First+Early-1) +: 2];
+        assign low    = 6'(sig[3:0]) + {1'b0, sig[3:0], 1'b0};
+        assign high   = 6'(sig[7:4]) + {1'b0, sig[7:4], 1'b0};
+        assign stored = at_last[0] ? {high[5:2], low} : triple;
+        always_ff @(posedge clk_i) begin
+          if (x_valid_i) {xp_q[0], xb_q[0]} <= {x_i[OperandW*(D*r+k)+17 +: 3], x_i[OperandW*(D*r+k)+8 +: 8]};
+          for (int unsigned s = 1; s < First + 1; s++) if (v_q[s-1]) xp_q[s] <= xp_q[s-1];
+          for (int unsigned s = 1; s < First + Early; s++) if (v_q[s-1]) xb_q[s] <= xb_q[s-1];
+          if (v_q[First+Early-1]) begin
+            xq_q <= {at_last[1] ? 9'(xb_q[First+Early-1]) + {xb_q[First+Early-1], 1'b0} : 9'd0,
+                     at_last[1] ? xb_q[First+Early-1] : 8'd0, at_last[0] ? high[1:0] : triple[5:4]};
+          end
+        end
+        assign xe[9*D+3*k +: 3]    = xp_q[First];
+        assign xm[18*D+19*k +: 19] = xq_q;
+        if (First == 0) begin : gen_wp_now
+          assign we[9*D+3*k +: 3] = w_in[OperandW-1 -: 3];
+        end else begin : gen_wp_wait
+          logic [2:0] wp_q [First];
+          always_ff @(posedge clk_i) begin
+            if (ws[0]) wp_q[0] <= w_in[OperandW-1 -: 3];
+            for (int unsigned s = 1; s < First; s++) if (ws[s]) wp_q[s] <= wp_q[s-1];
+          end
+          assign we[9*D+3*k +: 3] = wp_q[First-1];
+        end
+      end else begin : gen_single
+        assign stored = triple;
+      end
       assign {xe[8*D+k], xe[8*k +: 8]}          = xe_q[First];
       assign {xm[8*D+10*k +: 10], xm[8*k +: 8]} = xm_last_q;
       assign wm[8*k +: 8]                       = wm_q[First+Early-1];
@@ -139,8 +196,8 @@ module pe_array #(
 
     for (genvar c = 0; c < ColGroups / TileCols; c++) begin : gen_col
       localparam int unsigned Step = First + TileCols * c;  // of the tile's first column group
-      logic [D*9-1:0]        xe_west, we_west, xe_east, we_east;
-      logic [D*18-1:0]       xm_west, xm_east;
+      logic [D*ExpW-1:0]     xe_west, we_west, xe_east, we_east;
+      logic [D*SigW-1:0]     xm_west, xm_east;
       logic [D*8-1:0]        wm_west, wm_east;
       logic [9*TileC-1:0]    n_exp, s_exp;
       logic [SumW*TileC-1:0] n_sum, s_sum;
@@ -169,11 +226,14 @@ module pe_array #(
         assign n_sum   = gen_row[r-1].gen_col[c].s_sum;
         assign n_flags = gen_row[r-1].gen_col[c].s_flags;
       end
-      pe_tile #(.ColGroups(TileCols), .D(D), .G(G), .Frac(Frac), .SumW(SumW), .Cuts(Cuts)) u_tile (
+      pe_tile #(
+        .ColGroups(TileCols), .D(D), .G(G), .Frac(Frac), .SumW(SumW), .Cuts(Cuts), .Fast(Fast), .Pairs(Pairs)
+      ) u_tile (
         .clk_i,
         .v_i       (v_q[Step +: Early + Late + Merge + TileCols - 1]),
         .w_shift_i (ws[Step +: Early + TileCols]),
         .w_swap_i  (sw_q[Step +: Early + TileCols]),
+        .mode_i    (mode[2*Step +: 2*(Early+TileCols)]),
         .xe_i      (xe_west),
         .xm_i      (xm_west),
         .xe_o      (xe_east),

@@ -15,6 +15,10 @@ module pe_tile #(
   parameter  int unsigned SumW      = 33,
   parameter  logic [6:0]  Cuts      = array_pkg::Cuts,
   parameter  bit          Fast      = array_pkg::Fast,
+  parameter  bit          Pairs     = 1'b0,
+  localparam int unsigned ExpW      = Pairs ? 12 : 9,   // of a row: {lane 1: sign, exponent[4:3]}, sign, exponent
+  localparam int unsigned SigW      = Pairs ? 37 : 18,  // {second int8 with triple, bits 5:4 of the upper triple},
+                                                        // 3 * significand, significand
   localparam int unsigned Cols      = ColGroups * G,
   localparam int unsigned Early     = array_pkg::EarlyCycles(Cuts),
   localparam int unsigned Steps     = Early + array_pkg::LateCycles(Cuts) + array_pkg::MergeCycles(Cuts)
@@ -23,13 +27,14 @@ module pe_tile #(
   input  logic [Steps+ColGroups-2:0] v_i,        // bit k: the moving column at step k is valid
   input  logic [Early+ColGroups-1:0] w_shift_i,  // bit k: weights move east at step k
   input  logic [Early+ColGroups-1:0] w_swap_i,   // bit k: shadow weights become active at step k
-  input  logic [D*9-1:0]             xe_i,       // {signs, exponents}, step 0
-  input  logic [D*18-1:0]            xm_i,       // {3 * significands, significands}, step Early
-  output logic [D*9-1:0]             xe_o,       // the same ColGroups cycles later
-  output logic [D*18-1:0]            xm_o,
-  input  logic [D*9-1:0]             we_i,       // {signs, exponents}
+  input  logic [2*(Early+ColGroups)-1:0] mode_i,  // entry k: mode of the moving column at step k, 0 without Pairs
+  input  logic [D*ExpW-1:0]          xe_i,       // {lane 1, signs, exponents}, step 0
+  input  logic [D*SigW-1:0]          xm_i,       // {lane 1, 3 * significands, significands}, step Early
+  output logic [D*ExpW-1:0]          xe_o,       // the same ColGroups cycles later
+  output logic [D*SigW-1:0]          xm_o,
+  input  logic [D*ExpW-1:0]          we_i,       // {lane 1, signs, exponents}
   input  logic [D*8-1:0]             wm_i,       // significands
-  output logic [D*9-1:0]             we_o,
+  output logic [D*ExpW-1:0]          we_o,
   output logic [D*8-1:0]             wm_o,
   input  logic [Cols*9-1:0]          n_exp_i,
   input  logic [Cols*SumW-1:0]       n_sum_i,
@@ -41,10 +46,10 @@ module pe_tile #(
   /*verilator hier_block*/
   for (genvar c = 0; c < ColGroups; c++) begin : gen_group
     // Moving data of this group, and the register towards the next one.
-    logic [D*9-1:0]  xe, xe_q;
-    logic [D*18-1:0] xm, xm_q;
+    logic [D*ExpW-1:0] xe, xe_q;
+    logic [D*SigW-1:0] xm, xm_q;
     logic [D-1:0]    xnz, xinf;
-    logic [D*9-1:0]  we_west, we_b_q;
+    logic [D*ExpW-1:0] we_west, we_b_q;
     logic [D*8-1:0]  wm_west, wm_b_q;
     if (c == 0) begin : gen_west
       assign xe      = xe_i;
@@ -61,16 +66,52 @@ module pe_tile #(
       if (v_i[c])       xe_q <= xe;
       if (v_i[Early+c]) xm_q <= xm;
     end
+    // What the PEs of the group share: flags of x, and where its bits lie in the present mode.
+    logic [1:0]      mode;
+    logic [D*8-1:0]  x_exp, x_sig;
+    logic [D*10-1:0] x_triple;
+    logic [D*8-1:0]  xp;
+    logic [D*35-1:0] xq;
+    assign mode = mode_i[2*c +: 2];
     always_comb begin
       for (int unsigned i = 0; i < D; i++) begin
-        xnz[i]  = xe[8*i +: 8] != '0;
-        xinf[i] = xe[8*i +: 8] == '1;
+        xnz[i]  = x_exp[8*i +: 8] != '0;
+        xinf[i] = xe[8*i +: 8] == '1 || (x_exp[8*i +: 8] == 8'd31 && mode[0]);
       end
+    end
+    if (Pairs) begin : gen_pairs
+      logic split;  // fp8, step Early
+      assign split = mode_i[2*(Early+c)];
+      always_comb begin
+        logic [4:0] e1;
+        logic [9:0] t;
+        logic [1:0] high;  // bits 5:4 of the upper multiple
+        for (int unsigned i = 0; i < D; i++) begin
+          e1 = {xe[9*D+3*i +: 2], xe[8*i+5 +: 3]} & {5{mode[0]}};
+          x_exp[8*i +: 8] = {xe[8*i+5 +: 3] & {3{!mode[0]}}, xe[8*i +: 5]};
+          xp[8*i +: 8]    = {xe[9*D+3*i+2], e1 == '1, e1 != '0, e1};
+          t    = xm[8*D+10*i +: 10];
+          high = xm[18*D+19*i +: 2];
+          x_sig[8*i +: 8]      = {xm[8*i+4 +: 4] & {4{!split}}, xm[8*i +: 4]};
+          x_triple[10*i +: 10] = {t[9:6] & {4{!split}}, t[5:0]};
+          xq[35*i +: 35] = {xm[18*D+19*i+2 +: 17], t[9:6], high, t[3:0] & {4{!split}},
+                            xm[8*i+4 +: 4], xm[8*i +: 4] & {4{!split}}};
+        end
+      end
+    end else begin : gen_single
+      assign x_exp    = xe[D*8-1:0];
+      assign x_sig    = xm[D*8-1:0];
+      assign x_triple = xm[D*18-1:D*8];
+      assign xp = '0;
+      assign xq = '0;
+      logic unused_mode;
+      assign unused_mode = ^mode_i;
     end
 
     for (genvar j = 0; j < G; j++) begin : gen_pe
       localparam int unsigned Col = G * c + j;
-      logic [D*9-1:0] we_in, we_east;
+      logic [D*ExpW-1:0] we_in, we_east;
+      logic [D*3-1:0]    wp_in, wp_east;
       logic [D*8-1:0] wm_in, wm_east;
       if (j == 0) begin : gen_w_west
         assign we_in = we_west;
@@ -79,7 +120,15 @@ module pe_tile #(
         assign we_in = gen_group[c].gen_pe[j-1].we_east;
         assign wm_in = gen_group[c].gen_pe[j-1].wm_east;
       end
-      dot_pe #(.D(D), .Frac(Frac), .SumW(SumW), .Cuts(Cuts), .Fast(Fast)) u_pe (
+      if (Pairs) begin : gen_pair_weights
+        assign wp_in = we_in[D*ExpW-1 -: D*3];
+        assign we_east[D*ExpW-1 -: D*3] = wp_east;
+      end else begin : gen_no_pair_weights
+        logic unused_wp;
+        assign unused_wp = ^wp_east;
+        assign wp_in = '0;
+      end
+      dot_pe #(.D(D), .Frac(Frac), .SumW(SumW), .Cuts(Cuts), .Fast(Fast), .Pairs(Pairs)) u_pe (
         .clk_i,
         .we_shift_i (w_shift_i[c]),
         .we_swap_i  (w_swap_i[c]),
@@ -91,13 +140,18 @@ module pe_tile #(
         .we_o       (we_east[D*8-1:0]),
         .ws_o       (we_east[D*9-1:D*8]),
         .wm_o       (wm_east),
+        .wp_i       (wp_in),
+        .wp_o       (wp_east),
+        .mode_i     (mode),
         .v_i        (v_i[c +: Steps]),
-        .xe_i       (xe[D*8-1:0]),
+        .xe_i       (x_exp),
         .xnz_i      (xnz),
         .xinf_i     (xinf),
         .xs_i       (xe[D*9-1:D*8]),
-        .xm_i       (xm[D*8-1:0]),
-        .xt_i       (xm[D*18-1:D*8]),
+        .xm_i       (x_sig),
+        .xt_i       (x_triple),
+        .xp_i       (xp),
+        .xq_i       (xq),
         .n_exp_i    (n_exp_i[9*Col +: 9]),
         .n_sum_i    (n_sum_i[SumW*Col +: SumW]),
         .n_flags_i  (n_flags_i[3*Col +: 3]),

@@ -12,6 +12,7 @@
 module tensor_engine #(
   parameter  int unsigned Rows      = 16,
   parameter  int unsigned SbufBytes = dither_pkg::SbufBytesOf(Rows),
+  parameter  bit          Pairs     = 1'b0,  // matmuls of 8-bit pairs
   localparam int unsigned ByteW     = $clog2(SbufBytes),
   localparam int unsigned WordW     = $clog2(SbufBytes / 8)
 ) (
@@ -45,7 +46,7 @@ module tensor_engine #(
   output logic [Rows-1:0]    te_w_psum_lanes_o,
   output logic [Rows*32-1:0] te_w_psum_data_o
 );
-  localparam int unsigned OperandW = array_pkg::OperandW;
+  localparam int unsigned OperandW = array_pkg::OperandBits(Pairs);
   localparam int unsigned ArrayLatency =
       array_pkg::Latency(Rows, Rows, array_pkg::DotWidth(Rows), array_pkg::GroupCols(Rows), array_pkg::Cuts);
   localparam int unsigned ReadAge  = ArrayLatency + 3;  // cycles from issue to PSUM read
@@ -68,9 +69,9 @@ module tensor_engine #(
       tile_rows[r] = tiles == 2'd0 || (tiles == 2'd1 ? 2'(r / (Rows / 2)) : 2'(r / (Rows / 4))) == tile;
     end
   endfunction
-  // log2 of the element size
-  function automatic logic [1:0] esize(input logic [3:0] dtype);
-    esize = 2'(dither_pkg::DtypeBytes(dtype) >> 1);  // 1, 2, 4 -> 0, 1, 2
+  // log2 of the element size; a pair has two bytes
+  function automatic logic [1:0] esize(input logic [3:0] dtype, input logic pair);
+    esize = Pairs && pair ? 2'd1 : 2'(dither_pkg::DtypeBytes(dtype) >> 1);  // 1, 2, 4 -> 0, 1, 2
   endfunction
 
   // ------------------------------------------------------------------ P: start of the last stationary column
@@ -134,7 +135,7 @@ module tensor_engine #(
     if (instr_valid_i && instr_ready_o) p_q <= instr;
     if (p_valid_q && !p_ready_q) begin
       p_start_q <= ByteW'(p_q.off_1)
-                 + ByteW'((24'($signed(p_q.str_1[0])) * 24'(p_tail)) << esize(p_q.dtype_1));
+                 + ByteW'((24'($signed(p_q.str_1[0])) * 24'(p_tail)) << esize(p_q.dtype_1, p_q.pair));
     end
   end
 
@@ -149,7 +150,7 @@ module tensor_engine #(
   assign w_tile_end = w_left_q + w_zeros_q == 8'd1;
   assign w_last  = w_fire && w_tile_end && w_tiles_q == '0;
   assign w_gap   = 8'(Rows >> p_q.tiles) - p_q.parts_d;
-  assign w_step  = ByteW'(24'($signed(w_q.str_1[0])) << esize(w_q.dtype_1));
+  assign w_step  = ByteW'(24'($signed(w_q.str_1[0])) << esize(w_q.dtype_1, w_q.pair));
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
@@ -281,7 +282,7 @@ module tensor_engine #(
     .load_i  (x_take),
     .off_i   (w_q.off_0[ByteW-1:0]),
     .str_i   (w_q.str_0),
-    .esize_i (esize(w_q.dtype_0)),
+    .esize_i (esize(w_q.dtype_0, w_q.pair)),
     .step_i  (x_fire),
     .dim_i   (x_dim),
     .again_i (1'b0),
@@ -358,22 +359,22 @@ module tensor_engine #(
 
   // Row masks and modes travel with the first column (x) and the first weights (w) of an instruction; of a
   // transpose with every column, as its row moves.
-  // Mode: {dtype, piece, finite} and {one} or {byte, signed}.
+  // Mode: {pair, dtype, piece, finite} and {one} or {byte, signed}.
   logic [Rows-1:0] x_rows_q, x_rows1_q, x_rows2_q, w_rows_q, w_rows1_q, w_rows2_q;
-  logic [7:0]      x_mode_q, x_mode1_q, x_mode2_q;
-  logic [8:0]      w_mode_q, w_mode1_q, w_mode2_q;
+  logic [8:0]      x_mode_q, x_mode1_q, x_mode2_q;
+  logic [9:0]      w_mode_q, w_mode1_q, w_mode2_q;
   logic            x_load1_q, p_finite, w_finite_q;
   assign p_finite = (p_q.piece_0 | p_q.piece_1) != '0 && !p_transpose;
   always_ff @(posedge clk_i) begin
     if (w_take) begin
       w_rows_q   <= mask(p_q.tiles, p_q.part_1, p_q.parts);
       w_finite_q <= p_finite;
-      w_mode_q   <= {p_q.dtype_1, p_q.piece_1, p_finite, p_transpose,
-                     p_q.func == dither_pkg::TransposeFuncByte || esize(p_q.dtype_1) == 2'd0};
+      w_mode_q   <= {Pairs && p_q.pair, p_q.dtype_1, p_q.piece_1, p_finite, p_transpose,
+                     p_q.func == dither_pkg::TransposeFuncByte || esize(p_q.dtype_1, 1'b0) == 2'd0};
     end
     if (x_take) begin
       x_rows_q <= w_transpose_q ? mask(2'd0, w_q.part_1, 8'd1) : w_rows_q;
-      x_mode_q <= {w_q.dtype_0, w_q.piece_0, w_finite_q, w_transpose_q};
+      x_mode_q <= {Pairs && w_q.pair, w_q.dtype_0, w_q.piece_0, w_finite_q, w_transpose_q};
     end else if (x_fire && x_one_q) begin
       x_rows_q <= x_rows_q << 1;
     end
@@ -396,8 +397,10 @@ module tensor_engine #(
     end
   end
 
+  logic [Rows*17-1:0]       x_single, w_single;
+  logic                     x_single_nan, w_single_nan, x_nan, w_nan;
   logic [Rows*OperandW-1:0] x_operand, w_operand;
-  logic                     x_nan, w_nan;
+  logic [1:0]               array_mode;
   operand_decode #(.Rows(Rows)) u_x_decode (
     .dtype_i   (x_mode2_q[7:4]),
     .piece_i   (x_mode2_q[3:2]),
@@ -407,8 +410,8 @@ module tensor_engine #(
     .one_i     (x_mode2_q[0]),
     .rows_i    (x_rows2_q),
     .elem_i    (x_elem),
-    .operand_o (x_operand),
-    .nan_o     (x_nan)
+    .operand_o (x_single),
+    .nan_o     (x_single_nan)
   );
   operand_decode #(.Rows(Rows)) u_w_decode (
     .dtype_i   (w_mode2_q[8:5]),
@@ -419,11 +422,40 @@ module tensor_engine #(
     .one_i     (1'b0),
     .rows_i    (w_rows2_q),
     .elem_i    (w_elem),
-    .operand_o (w_operand),
-    .nan_o     (w_nan)
+    .operand_o (w_single),
+    .nan_o     (w_single_nan)
   );
+  if (Pairs) begin : gen_pairs
+    logic [Rows*20-1:0] x_pair, w_pair;
+    logic               x_pair_nan, w_pair_nan;
+    pair_decode #(.Rows(Rows)) u_x_pair (
+      .dtype_i (x_mode2_q[7:4]), .rows_i (x_rows2_q), .elem_i (x_elem), .operand_o (x_pair), .nan_o (x_pair_nan)
+    );
+    pair_decode #(.Rows(Rows)) u_w_pair (
+      .dtype_i (w_mode2_q[8:5]), .rows_i (w_rows2_q), .elem_i (w_elem), .operand_o (w_pair), .nan_o (w_pair_nan)
+    );
+    for (genvar r = 0; r < Rows; r++) begin : gen_row
+      // The sign of a single operand counts for both bytes of its products.
+      assign x_operand[20*r +: 20] = x_mode2_q[8] ? x_pair[20*r +: 20]
+                                   : {x_single[17*r+16], 2'b0, x_single[17*r +: 17]};
+      assign w_operand[20*r +: 20] = w_mode2_q[9] ? w_pair[20*r +: 20]
+                                   : {w_single[17*r+16], 2'b0, w_single[17*r +: 17]};
+    end
+    assign x_nan = x_mode2_q[8] ? x_pair_nan : x_single_nan;
+    assign w_nan = w_mode2_q[9] ? w_pair_nan : w_single_nan;
+    assign array_mode = !x_mode2_q[8] ? array_pkg::ModeSingle
+                      : x_mode2_q[7:4] == dither_pkg::DtypeInt8 ? array_pkg::ModeInt8 : array_pkg::ModeFp8;
+  end else begin : gen_single
+    assign x_operand  = x_single;
+    assign w_operand  = w_single;
+    assign x_nan      = x_single_nan;
+    assign w_nan      = w_single_nan;
+    assign array_mode = array_pkg::ModeSingle;
+    logic unused_pair;
+    assign unused_pair = x_mode2_q[8] ^ w_mode2_q[9];
+  end
 
-  pe_array #(.Rows(Rows)) u_array (
+  pe_array #(.Rows(Rows), .Pairs(Pairs)) u_array (
     .clk_i,
     .rst_ni,
     .w_valid_i (w_valid2_q),
@@ -433,6 +465,7 @@ module tensor_engine #(
     .x_valid_i (v_q[2]),
     .x_i       (x_operand),
     .x_nan_i   (x_nan),
+    .mode_i    (array_mode),
     .int_i     (int_q[ArrayLatency+2]),
     .shift_i   (shift_q[2*(ArrayLatency+1) +: 2]),
     .acc_i     (acc_q[ReadAge+1]),

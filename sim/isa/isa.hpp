@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -36,12 +37,14 @@ struct Config {
   std::uint32_t rows;        // partitions = array rows = array columns
   std::uint32_t sbuf_bytes;  // of one partition
   std::uint32_t axi_bits;    // AXI4 data width
+  bool pairs;                // matmuls of 8-bit pairs
 };
-inline constexpr std::array<Config, 4> kConfigs = {{
-    {"nano", 8, 16384, 128},
-    {"tiny", 16, 65536, 256},
-    {"small", 32, 65536, 512},
-    {"full", 128, 196608, 512},
+inline constexpr std::array<Config, 5> kConfigs = {{
+    {"nano", 8, 16384, 128, false},
+    {"tiny", 16, 65536, 256, false},
+    {"small", 32, 65536, 512, false},
+    {"full", 128, 196608, 512, false},
+    {"nanopair", 8, 16384, 128, true},
 }};
 
 // Queue (engine) numbers.
@@ -490,7 +493,7 @@ enum class Err : std::uint8_t {
   kNone = 0,  // no error
   kIllegalOpcode = 1,  // the queue's engine has no such opcode
   kReservedField = 2,  // a reserved bit is set
-  kBadFunc = 3,  // func, round or tiles holds no defined code
+  kBadFunc = 3,  // func, round or tiles holds no defined code, or pair where there is none (no matmul, or a core without pairs)
   kBadDtype = 4,  // undefined dtype code, one the operand can't have, or a piece that the dtype does not have
   kBadSpace = 5,  // operand in a memory that this opcode can't reach
   kBadSize = 6,  // a dimension, parts or parts_d is zero or too large
@@ -611,21 +614,36 @@ constexpr std::uint32_t DtypeBytes(Dtype d) {
   return 0;
 }
 
-// The 64 bytes of an instruction or descriptor, little-endian.
+// The 64 bytes of an instruction or descriptor, little-endian; as words for what takes them apart.
 using Encoded = std::array<std::uint8_t, kInstrBytes>;
 
+static_assert(std::endian::native == std::endian::little);
+using EncodedWords = std::array<std::uint64_t, kInstrBytes / 8>;
+
+constexpr std::uint64_t BitMask(std::size_t bits) {
+  return bits == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << bits) - 1;
+}
+constexpr std::uint64_t GetBits(const EncodedWords& w, std::size_t lsb, std::size_t bits) {
+  const std::size_t at = lsb / 64, shift = lsb % 64;
+  std::uint64_t v = w[at] >> shift;
+  if (shift + bits > 64) v |= w[at + 1] << (64 - shift);
+  return v & BitMask(bits);
+}
 constexpr std::uint64_t GetBits(const Encoded& e, std::size_t lsb, std::size_t bits) {
-  std::uint64_t v = 0;
-  for (std::size_t i = 0; i < bits; ++i)
-    v |= static_cast<std::uint64_t>((e[(lsb + i) / 8] >> ((lsb + i) % 8)) & 1u) << i;
-  return v;
+  return GetBits(std::bit_cast<EncodedWords>(e), lsb, bits);
+}
+constexpr void SetBits(EncodedWords& w, std::size_t lsb, std::size_t bits, std::uint64_t v) {
+  const std::size_t at = lsb / 64, shift = lsb % 64;
+  const std::uint64_t mask = BitMask(bits);
+  w[at] = (w[at] & ~(mask << shift)) | (v & mask) << shift;
+  if (shift + bits > 64) {
+    w[at + 1] = (w[at + 1] & ~(mask >> (64 - shift))) | (v & mask) >> (64 - shift);
+  }
 }
 constexpr void SetBits(Encoded& e, std::size_t lsb, std::size_t bits, std::uint64_t v) {
-  for (std::size_t i = 0; i < bits; ++i) {
-    const auto bit = static_cast<std::uint8_t>(1u << ((lsb + i) % 8));
-    auto& byte = e[(lsb + i) / 8];
-    byte = static_cast<std::uint8_t>(((v >> i) & 1u) ? (byte | bit) : (byte & ~bit));
-  }
+  auto w = std::bit_cast<EncodedWords>(e);
+  SetBits(w, lsb, bits, v);
+  e = std::bit_cast<Encoded>(w);
 }
 
 // The engine layout, decoded. Encode() and DecodeEngineInstr() are exact inverses when reserved bits are 0.
@@ -659,6 +677,7 @@ struct EngineInstr {
   std::uint8_t piece_0{};  // matmul: piece of src0's significand, 0 the highest (fp16 has 2, fp32 has 3, others 1)
   std::uint8_t piece_1{};  // the same for src1; transpose: byte of the element, 0 the lowest
   std::uint8_t tiles{};  // matmul: log2 of the tiles side by side (1, 2 or 4), each in its part of rows and columns
+  std::uint8_t pair{};  // matmul: 8-bit sources hold two values of K a partition, side by side: an element is two bytes
   std::uint8_t count_nf{};  // matmul: count the fp32 words written that are infinite or NaN in NONFINITE_COUNT
   std::uint32_t off_d{};  // byte offset of the destination in its partitions
   std::uint8_t func_1{};  // tensor: VecFunc of the second step; 0: one step
@@ -677,128 +696,131 @@ struct EngineInstr {
   bool operator==(const EngineInstr&) const = default;
 };
 constexpr Encoded Encode(const EngineInstr& i) {
-  Encoded e{};
-  SetBits(e, 0, 8, static_cast<std::uint64_t>(i.opcode));
-  SetBits(e, 8, 6, static_cast<std::uint64_t>(i.wait_sem));
-  SetBits(e, 14, 1, static_cast<std::uint64_t>(i.wait_en));
-  SetBits(e, 15, 1, static_cast<std::uint64_t>(i.sig_en));
-  SetBits(e, 16, 6, static_cast<std::uint64_t>(i.sig_sem));
-  SetBits(e, 22, 1, static_cast<std::uint64_t>(i.irq));
-  SetBits(e, 24, 8, static_cast<std::uint64_t>(i.sig_inc));
-  SetBits(e, 32, 16, static_cast<std::uint64_t>(i.wait_val));
-  SetBits(e, 48, 4, static_cast<std::uint64_t>(i.dtype_d));
-  SetBits(e, 52, 4, static_cast<std::uint64_t>(i.dtype_0));
-  SetBits(e, 56, 4, static_cast<std::uint64_t>(i.dtype_1));
-  SetBits(e, 60, 2, static_cast<std::uint64_t>(i.round));
-  SetBits(e, 62, 1, static_cast<std::uint64_t>(i.sat));
-  SetBits(e, 64, 8, static_cast<std::uint64_t>(i.func));
-  SetBits(e, 72, 1, static_cast<std::uint64_t>(i.acc));
-  SetBits(e, 73, 1, static_cast<std::uint64_t>(i.reuse));
-  SetBits(e, 74, 1, static_cast<std::uint64_t>(i.space_d));
-  SetBits(e, 75, 1, static_cast<std::uint64_t>(i.space_0));
-  SetBits(e, 76, 1, static_cast<std::uint64_t>(i.space_1));
-  SetBits(e, 77, 1, static_cast<std::uint64_t>(i.src1_imm));
-  SetBits(e, 78, 2, static_cast<std::uint64_t>(i.rdims));
-  SetBits(e, 80, 8, static_cast<std::uint64_t>(i.parts));
-  SetBits(e, 88, 8, static_cast<std::uint64_t>(i.parts_d));
-  SetBits(e, 96, 8, static_cast<std::uint64_t>(i.part_d));
-  SetBits(e, 104, 8, static_cast<std::uint64_t>(i.part_0));
-  SetBits(e, 112, 8, static_cast<std::uint64_t>(i.part_1));
-  SetBits(e, 120, 2, static_cast<std::uint64_t>(i.piece_0));
-  SetBits(e, 122, 2, static_cast<std::uint64_t>(i.piece_1));
-  SetBits(e, 124, 2, static_cast<std::uint64_t>(i.tiles));
-  SetBits(e, 127, 1, static_cast<std::uint64_t>(i.count_nf));
-  SetBits(e, 128, 24, static_cast<std::uint64_t>(i.off_d));
-  SetBits(e, 152, 8, static_cast<std::uint64_t>(i.func_1));
-  SetBits(e, 160, 24, static_cast<std::uint64_t>(i.off_0));
-  SetBits(e, 184, 1, static_cast<std::uint64_t>(i.rev));
-  SetBits(e, 185, 1, static_cast<std::uint64_t>(i.rev_1));
-  SetBits(e, 186, 1, static_cast<std::uint64_t>(i.scalar_ptr));
-  SetBits(e, 187, 2, static_cast<std::uint64_t>(i.gen_0));
-  SetBits(e, 192, 24, static_cast<std::uint64_t>(i.off_1));
-  SetBits(e, 216, 2, static_cast<std::uint64_t>(i.sum));
-  SetBits(e, 224, 16, static_cast<std::uint64_t>(i.size[0]));
-  SetBits(e, 240, 16, static_cast<std::uint64_t>(i.size[1]));
-  SetBits(e, 256, 16, static_cast<std::uint64_t>(i.size[2]));
-  SetBits(e, 272, 16, static_cast<std::uint64_t>(i.size[3]));
-  SetBits(e, 288, 16, static_cast<std::uint64_t>(i.str_d[0]));
-  SetBits(e, 304, 16, static_cast<std::uint64_t>(i.str_d[1]));
-  SetBits(e, 320, 16, static_cast<std::uint64_t>(i.str_d[2]));
-  SetBits(e, 336, 16, static_cast<std::uint64_t>(i.str_d[3]));
-  SetBits(e, 352, 16, static_cast<std::uint64_t>(i.str_0[0]));
-  SetBits(e, 368, 16, static_cast<std::uint64_t>(i.str_0[1]));
-  SetBits(e, 384, 16, static_cast<std::uint64_t>(i.str_0[2]));
-  SetBits(e, 400, 16, static_cast<std::uint64_t>(i.str_0[3]));
-  SetBits(e, 416, 16, static_cast<std::uint64_t>(i.str_1[0]));
-  SetBits(e, 432, 16, static_cast<std::uint64_t>(i.str_1[1]));
-  SetBits(e, 448, 16, static_cast<std::uint64_t>(i.str_1[2]));
-  SetBits(e, 464, 16, static_cast<std::uint64_t>(i.str_1[3]));
-  SetBits(e, 480, 32, static_cast<std::uint64_t>(i.imm0));
-  return e;
+  EncodedWords w{};
+  SetBits(w, 0, 8, static_cast<std::uint64_t>(i.opcode));
+  SetBits(w, 8, 6, static_cast<std::uint64_t>(i.wait_sem));
+  SetBits(w, 14, 1, static_cast<std::uint64_t>(i.wait_en));
+  SetBits(w, 15, 1, static_cast<std::uint64_t>(i.sig_en));
+  SetBits(w, 16, 6, static_cast<std::uint64_t>(i.sig_sem));
+  SetBits(w, 22, 1, static_cast<std::uint64_t>(i.irq));
+  SetBits(w, 24, 8, static_cast<std::uint64_t>(i.sig_inc));
+  SetBits(w, 32, 16, static_cast<std::uint64_t>(i.wait_val));
+  SetBits(w, 48, 4, static_cast<std::uint64_t>(i.dtype_d));
+  SetBits(w, 52, 4, static_cast<std::uint64_t>(i.dtype_0));
+  SetBits(w, 56, 4, static_cast<std::uint64_t>(i.dtype_1));
+  SetBits(w, 60, 2, static_cast<std::uint64_t>(i.round));
+  SetBits(w, 62, 1, static_cast<std::uint64_t>(i.sat));
+  SetBits(w, 64, 8, static_cast<std::uint64_t>(i.func));
+  SetBits(w, 72, 1, static_cast<std::uint64_t>(i.acc));
+  SetBits(w, 73, 1, static_cast<std::uint64_t>(i.reuse));
+  SetBits(w, 74, 1, static_cast<std::uint64_t>(i.space_d));
+  SetBits(w, 75, 1, static_cast<std::uint64_t>(i.space_0));
+  SetBits(w, 76, 1, static_cast<std::uint64_t>(i.space_1));
+  SetBits(w, 77, 1, static_cast<std::uint64_t>(i.src1_imm));
+  SetBits(w, 78, 2, static_cast<std::uint64_t>(i.rdims));
+  SetBits(w, 80, 8, static_cast<std::uint64_t>(i.parts));
+  SetBits(w, 88, 8, static_cast<std::uint64_t>(i.parts_d));
+  SetBits(w, 96, 8, static_cast<std::uint64_t>(i.part_d));
+  SetBits(w, 104, 8, static_cast<std::uint64_t>(i.part_0));
+  SetBits(w, 112, 8, static_cast<std::uint64_t>(i.part_1));
+  SetBits(w, 120, 2, static_cast<std::uint64_t>(i.piece_0));
+  SetBits(w, 122, 2, static_cast<std::uint64_t>(i.piece_1));
+  SetBits(w, 124, 2, static_cast<std::uint64_t>(i.tiles));
+  SetBits(w, 126, 1, static_cast<std::uint64_t>(i.pair));
+  SetBits(w, 127, 1, static_cast<std::uint64_t>(i.count_nf));
+  SetBits(w, 128, 24, static_cast<std::uint64_t>(i.off_d));
+  SetBits(w, 152, 8, static_cast<std::uint64_t>(i.func_1));
+  SetBits(w, 160, 24, static_cast<std::uint64_t>(i.off_0));
+  SetBits(w, 184, 1, static_cast<std::uint64_t>(i.rev));
+  SetBits(w, 185, 1, static_cast<std::uint64_t>(i.rev_1));
+  SetBits(w, 186, 1, static_cast<std::uint64_t>(i.scalar_ptr));
+  SetBits(w, 187, 2, static_cast<std::uint64_t>(i.gen_0));
+  SetBits(w, 192, 24, static_cast<std::uint64_t>(i.off_1));
+  SetBits(w, 216, 2, static_cast<std::uint64_t>(i.sum));
+  SetBits(w, 224, 16, static_cast<std::uint64_t>(i.size[0]));
+  SetBits(w, 240, 16, static_cast<std::uint64_t>(i.size[1]));
+  SetBits(w, 256, 16, static_cast<std::uint64_t>(i.size[2]));
+  SetBits(w, 272, 16, static_cast<std::uint64_t>(i.size[3]));
+  SetBits(w, 288, 16, static_cast<std::uint64_t>(i.str_d[0]));
+  SetBits(w, 304, 16, static_cast<std::uint64_t>(i.str_d[1]));
+  SetBits(w, 320, 16, static_cast<std::uint64_t>(i.str_d[2]));
+  SetBits(w, 336, 16, static_cast<std::uint64_t>(i.str_d[3]));
+  SetBits(w, 352, 16, static_cast<std::uint64_t>(i.str_0[0]));
+  SetBits(w, 368, 16, static_cast<std::uint64_t>(i.str_0[1]));
+  SetBits(w, 384, 16, static_cast<std::uint64_t>(i.str_0[2]));
+  SetBits(w, 400, 16, static_cast<std::uint64_t>(i.str_0[3]));
+  SetBits(w, 416, 16, static_cast<std::uint64_t>(i.str_1[0]));
+  SetBits(w, 432, 16, static_cast<std::uint64_t>(i.str_1[1]));
+  SetBits(w, 448, 16, static_cast<std::uint64_t>(i.str_1[2]));
+  SetBits(w, 464, 16, static_cast<std::uint64_t>(i.str_1[3]));
+  SetBits(w, 480, 32, static_cast<std::uint64_t>(i.imm0));
+  return std::bit_cast<Encoded>(w);
 }
 constexpr EngineInstr DecodeEngineInstr(const Encoded& e) {
   EngineInstr i;
-  i.opcode = static_cast<std::uint8_t>(GetBits(e, 0, 8));
-  i.wait_sem = static_cast<std::uint8_t>(GetBits(e, 8, 6));
-  i.wait_en = static_cast<std::uint8_t>(GetBits(e, 14, 1));
-  i.sig_en = static_cast<std::uint8_t>(GetBits(e, 15, 1));
-  i.sig_sem = static_cast<std::uint8_t>(GetBits(e, 16, 6));
-  i.irq = static_cast<std::uint8_t>(GetBits(e, 22, 1));
-  i.sig_inc = static_cast<std::int8_t>(GetBits(e, 24, 8));
-  i.wait_val = static_cast<std::uint16_t>(GetBits(e, 32, 16));
-  i.dtype_d = static_cast<std::uint8_t>(GetBits(e, 48, 4));
-  i.dtype_0 = static_cast<std::uint8_t>(GetBits(e, 52, 4));
-  i.dtype_1 = static_cast<std::uint8_t>(GetBits(e, 56, 4));
-  i.round = static_cast<std::uint8_t>(GetBits(e, 60, 2));
-  i.sat = static_cast<std::uint8_t>(GetBits(e, 62, 1));
-  i.func = static_cast<std::uint8_t>(GetBits(e, 64, 8));
-  i.acc = static_cast<std::uint8_t>(GetBits(e, 72, 1));
-  i.reuse = static_cast<std::uint8_t>(GetBits(e, 73, 1));
-  i.space_d = static_cast<std::uint8_t>(GetBits(e, 74, 1));
-  i.space_0 = static_cast<std::uint8_t>(GetBits(e, 75, 1));
-  i.space_1 = static_cast<std::uint8_t>(GetBits(e, 76, 1));
-  i.src1_imm = static_cast<std::uint8_t>(GetBits(e, 77, 1));
-  i.rdims = static_cast<std::uint8_t>(GetBits(e, 78, 2));
-  i.parts = static_cast<std::uint8_t>(GetBits(e, 80, 8));
-  i.parts_d = static_cast<std::uint8_t>(GetBits(e, 88, 8));
-  i.part_d = static_cast<std::uint8_t>(GetBits(e, 96, 8));
-  i.part_0 = static_cast<std::uint8_t>(GetBits(e, 104, 8));
-  i.part_1 = static_cast<std::uint8_t>(GetBits(e, 112, 8));
-  i.piece_0 = static_cast<std::uint8_t>(GetBits(e, 120, 2));
-  i.piece_1 = static_cast<std::uint8_t>(GetBits(e, 122, 2));
-  i.tiles = static_cast<std::uint8_t>(GetBits(e, 124, 2));
-  i.count_nf = static_cast<std::uint8_t>(GetBits(e, 127, 1));
-  i.off_d = static_cast<std::uint32_t>(GetBits(e, 128, 24));
-  i.func_1 = static_cast<std::uint8_t>(GetBits(e, 152, 8));
-  i.off_0 = static_cast<std::uint32_t>(GetBits(e, 160, 24));
-  i.rev = static_cast<std::uint8_t>(GetBits(e, 184, 1));
-  i.rev_1 = static_cast<std::uint8_t>(GetBits(e, 185, 1));
-  i.scalar_ptr = static_cast<std::uint8_t>(GetBits(e, 186, 1));
-  i.gen_0 = static_cast<std::uint8_t>(GetBits(e, 187, 2));
-  i.off_1 = static_cast<std::uint32_t>(GetBits(e, 192, 24));
-  i.sum = static_cast<std::uint8_t>(GetBits(e, 216, 2));
-  i.size[0] = static_cast<std::uint16_t>(GetBits(e, 224, 16));
-  i.size[1] = static_cast<std::uint16_t>(GetBits(e, 240, 16));
-  i.size[2] = static_cast<std::uint16_t>(GetBits(e, 256, 16));
-  i.size[3] = static_cast<std::uint16_t>(GetBits(e, 272, 16));
-  i.str_d[0] = static_cast<std::int16_t>(GetBits(e, 288, 16));
-  i.str_d[1] = static_cast<std::int16_t>(GetBits(e, 304, 16));
-  i.str_d[2] = static_cast<std::int16_t>(GetBits(e, 320, 16));
-  i.str_d[3] = static_cast<std::int16_t>(GetBits(e, 336, 16));
-  i.str_0[0] = static_cast<std::int16_t>(GetBits(e, 352, 16));
-  i.str_0[1] = static_cast<std::int16_t>(GetBits(e, 368, 16));
-  i.str_0[2] = static_cast<std::int16_t>(GetBits(e, 384, 16));
-  i.str_0[3] = static_cast<std::int16_t>(GetBits(e, 400, 16));
-  i.str_1[0] = static_cast<std::int16_t>(GetBits(e, 416, 16));
-  i.str_1[1] = static_cast<std::int16_t>(GetBits(e, 432, 16));
-  i.str_1[2] = static_cast<std::int16_t>(GetBits(e, 448, 16));
-  i.str_1[3] = static_cast<std::int16_t>(GetBits(e, 464, 16));
-  i.imm0 = static_cast<std::uint32_t>(GetBits(e, 480, 32));
+  const auto w = std::bit_cast<EncodedWords>(e);
+  i.opcode = static_cast<std::uint8_t>(GetBits(w, 0, 8));
+  i.wait_sem = static_cast<std::uint8_t>(GetBits(w, 8, 6));
+  i.wait_en = static_cast<std::uint8_t>(GetBits(w, 14, 1));
+  i.sig_en = static_cast<std::uint8_t>(GetBits(w, 15, 1));
+  i.sig_sem = static_cast<std::uint8_t>(GetBits(w, 16, 6));
+  i.irq = static_cast<std::uint8_t>(GetBits(w, 22, 1));
+  i.sig_inc = static_cast<std::int8_t>(GetBits(w, 24, 8));
+  i.wait_val = static_cast<std::uint16_t>(GetBits(w, 32, 16));
+  i.dtype_d = static_cast<std::uint8_t>(GetBits(w, 48, 4));
+  i.dtype_0 = static_cast<std::uint8_t>(GetBits(w, 52, 4));
+  i.dtype_1 = static_cast<std::uint8_t>(GetBits(w, 56, 4));
+  i.round = static_cast<std::uint8_t>(GetBits(w, 60, 2));
+  i.sat = static_cast<std::uint8_t>(GetBits(w, 62, 1));
+  i.func = static_cast<std::uint8_t>(GetBits(w, 64, 8));
+  i.acc = static_cast<std::uint8_t>(GetBits(w, 72, 1));
+  i.reuse = static_cast<std::uint8_t>(GetBits(w, 73, 1));
+  i.space_d = static_cast<std::uint8_t>(GetBits(w, 74, 1));
+  i.space_0 = static_cast<std::uint8_t>(GetBits(w, 75, 1));
+  i.space_1 = static_cast<std::uint8_t>(GetBits(w, 76, 1));
+  i.src1_imm = static_cast<std::uint8_t>(GetBits(w, 77, 1));
+  i.rdims = static_cast<std::uint8_t>(GetBits(w, 78, 2));
+  i.parts = static_cast<std::uint8_t>(GetBits(w, 80, 8));
+  i.parts_d = static_cast<std::uint8_t>(GetBits(w, 88, 8));
+  i.part_d = static_cast<std::uint8_t>(GetBits(w, 96, 8));
+  i.part_0 = static_cast<std::uint8_t>(GetBits(w, 104, 8));
+  i.part_1 = static_cast<std::uint8_t>(GetBits(w, 112, 8));
+  i.piece_0 = static_cast<std::uint8_t>(GetBits(w, 120, 2));
+  i.piece_1 = static_cast<std::uint8_t>(GetBits(w, 122, 2));
+  i.tiles = static_cast<std::uint8_t>(GetBits(w, 124, 2));
+  i.pair = static_cast<std::uint8_t>(GetBits(w, 126, 1));
+  i.count_nf = static_cast<std::uint8_t>(GetBits(w, 127, 1));
+  i.off_d = static_cast<std::uint32_t>(GetBits(w, 128, 24));
+  i.func_1 = static_cast<std::uint8_t>(GetBits(w, 152, 8));
+  i.off_0 = static_cast<std::uint32_t>(GetBits(w, 160, 24));
+  i.rev = static_cast<std::uint8_t>(GetBits(w, 184, 1));
+  i.rev_1 = static_cast<std::uint8_t>(GetBits(w, 185, 1));
+  i.scalar_ptr = static_cast<std::uint8_t>(GetBits(w, 186, 1));
+  i.gen_0 = static_cast<std::uint8_t>(GetBits(w, 187, 2));
+  i.off_1 = static_cast<std::uint32_t>(GetBits(w, 192, 24));
+  i.sum = static_cast<std::uint8_t>(GetBits(w, 216, 2));
+  i.size[0] = static_cast<std::uint16_t>(GetBits(w, 224, 16));
+  i.size[1] = static_cast<std::uint16_t>(GetBits(w, 240, 16));
+  i.size[2] = static_cast<std::uint16_t>(GetBits(w, 256, 16));
+  i.size[3] = static_cast<std::uint16_t>(GetBits(w, 272, 16));
+  i.str_d[0] = static_cast<std::int16_t>(GetBits(w, 288, 16));
+  i.str_d[1] = static_cast<std::int16_t>(GetBits(w, 304, 16));
+  i.str_d[2] = static_cast<std::int16_t>(GetBits(w, 320, 16));
+  i.str_d[3] = static_cast<std::int16_t>(GetBits(w, 336, 16));
+  i.str_0[0] = static_cast<std::int16_t>(GetBits(w, 352, 16));
+  i.str_0[1] = static_cast<std::int16_t>(GetBits(w, 368, 16));
+  i.str_0[2] = static_cast<std::int16_t>(GetBits(w, 384, 16));
+  i.str_0[3] = static_cast<std::int16_t>(GetBits(w, 400, 16));
+  i.str_1[0] = static_cast<std::int16_t>(GetBits(w, 416, 16));
+  i.str_1[1] = static_cast<std::int16_t>(GetBits(w, 432, 16));
+  i.str_1[2] = static_cast<std::int16_t>(GetBits(w, 448, 16));
+  i.str_1[3] = static_cast<std::int16_t>(GetBits(w, 464, 16));
+  i.imm0 = static_cast<std::uint32_t>(GetBits(w, 480, 32));
   return i;
 }
 // True if a reserved bit of the engine layout is set.
 constexpr bool EngineInstrReservedSet(const Encoded& e) {
-  return GetBits(e, 23, 1) || GetBits(e, 63, 1) || GetBits(e, 126, 1) || GetBits(e, 189, 3) || GetBits(e, 218, 6);
+  return GetBits(e, 23, 1) || GetBits(e, 63, 1) || GetBits(e, 189, 3) || GetBits(e, 218, 6);
 }
 
 // The dma layout, decoded. Encode() and DecodeDmaInstr() are exact inverses when reserved bits are 0.
@@ -821,59 +843,60 @@ struct DmaInstr {
   bool operator==(const DmaInstr&) const = default;
 };
 constexpr Encoded Encode(const DmaInstr& i) {
-  Encoded e{};
-  SetBits(e, 0, 8, static_cast<std::uint64_t>(i.opcode));
-  SetBits(e, 8, 6, static_cast<std::uint64_t>(i.wait_sem));
-  SetBits(e, 14, 1, static_cast<std::uint64_t>(i.wait_en));
-  SetBits(e, 15, 1, static_cast<std::uint64_t>(i.sig_en));
-  SetBits(e, 16, 6, static_cast<std::uint64_t>(i.sig_sem));
-  SetBits(e, 22, 1, static_cast<std::uint64_t>(i.irq));
-  SetBits(e, 24, 8, static_cast<std::uint64_t>(i.sig_inc));
-  SetBits(e, 32, 16, static_cast<std::uint64_t>(i.wait_val));
-  SetBits(e, 48, 4, static_cast<std::uint64_t>(i.dtype_d));
-  SetBits(e, 52, 4, static_cast<std::uint64_t>(i.dtype_0));
-  SetBits(e, 64, 16, static_cast<std::uint64_t>(i.size[0]));
-  SetBits(e, 80, 16, static_cast<std::uint64_t>(i.size[1]));
-  SetBits(e, 96, 16, static_cast<std::uint64_t>(i.size[2]));
-  SetBits(e, 112, 16, static_cast<std::uint64_t>(i.size[3]));
-  SetBits(e, 128, 48, static_cast<std::uint64_t>(i.src_addr));
-  SetBits(e, 192, 48, static_cast<std::uint64_t>(i.dst_addr));
-  SetBits(e, 256, 32, static_cast<std::uint64_t>(i.src_str[0]));
-  SetBits(e, 288, 32, static_cast<std::uint64_t>(i.src_str[1]));
-  SetBits(e, 320, 32, static_cast<std::uint64_t>(i.src_str[2]));
-  SetBits(e, 352, 32, static_cast<std::uint64_t>(i.src_str[3]));
-  SetBits(e, 384, 32, static_cast<std::uint64_t>(i.dst_str[0]));
-  SetBits(e, 416, 32, static_cast<std::uint64_t>(i.dst_str[1]));
-  SetBits(e, 448, 32, static_cast<std::uint64_t>(i.dst_str[2]));
-  SetBits(e, 480, 32, static_cast<std::uint64_t>(i.dst_str[3]));
-  return e;
+  EncodedWords w{};
+  SetBits(w, 0, 8, static_cast<std::uint64_t>(i.opcode));
+  SetBits(w, 8, 6, static_cast<std::uint64_t>(i.wait_sem));
+  SetBits(w, 14, 1, static_cast<std::uint64_t>(i.wait_en));
+  SetBits(w, 15, 1, static_cast<std::uint64_t>(i.sig_en));
+  SetBits(w, 16, 6, static_cast<std::uint64_t>(i.sig_sem));
+  SetBits(w, 22, 1, static_cast<std::uint64_t>(i.irq));
+  SetBits(w, 24, 8, static_cast<std::uint64_t>(i.sig_inc));
+  SetBits(w, 32, 16, static_cast<std::uint64_t>(i.wait_val));
+  SetBits(w, 48, 4, static_cast<std::uint64_t>(i.dtype_d));
+  SetBits(w, 52, 4, static_cast<std::uint64_t>(i.dtype_0));
+  SetBits(w, 64, 16, static_cast<std::uint64_t>(i.size[0]));
+  SetBits(w, 80, 16, static_cast<std::uint64_t>(i.size[1]));
+  SetBits(w, 96, 16, static_cast<std::uint64_t>(i.size[2]));
+  SetBits(w, 112, 16, static_cast<std::uint64_t>(i.size[3]));
+  SetBits(w, 128, 48, static_cast<std::uint64_t>(i.src_addr));
+  SetBits(w, 192, 48, static_cast<std::uint64_t>(i.dst_addr));
+  SetBits(w, 256, 32, static_cast<std::uint64_t>(i.src_str[0]));
+  SetBits(w, 288, 32, static_cast<std::uint64_t>(i.src_str[1]));
+  SetBits(w, 320, 32, static_cast<std::uint64_t>(i.src_str[2]));
+  SetBits(w, 352, 32, static_cast<std::uint64_t>(i.src_str[3]));
+  SetBits(w, 384, 32, static_cast<std::uint64_t>(i.dst_str[0]));
+  SetBits(w, 416, 32, static_cast<std::uint64_t>(i.dst_str[1]));
+  SetBits(w, 448, 32, static_cast<std::uint64_t>(i.dst_str[2]));
+  SetBits(w, 480, 32, static_cast<std::uint64_t>(i.dst_str[3]));
+  return std::bit_cast<Encoded>(w);
 }
 constexpr DmaInstr DecodeDmaInstr(const Encoded& e) {
   DmaInstr i;
-  i.opcode = static_cast<std::uint8_t>(GetBits(e, 0, 8));
-  i.wait_sem = static_cast<std::uint8_t>(GetBits(e, 8, 6));
-  i.wait_en = static_cast<std::uint8_t>(GetBits(e, 14, 1));
-  i.sig_en = static_cast<std::uint8_t>(GetBits(e, 15, 1));
-  i.sig_sem = static_cast<std::uint8_t>(GetBits(e, 16, 6));
-  i.irq = static_cast<std::uint8_t>(GetBits(e, 22, 1));
-  i.sig_inc = static_cast<std::int8_t>(GetBits(e, 24, 8));
-  i.wait_val = static_cast<std::uint16_t>(GetBits(e, 32, 16));
-  i.dtype_d = static_cast<std::uint8_t>(GetBits(e, 48, 4));
-  i.dtype_0 = static_cast<std::uint8_t>(GetBits(e, 52, 4));
-  i.size[0] = static_cast<std::uint16_t>(GetBits(e, 64, 16));
-  i.size[1] = static_cast<std::uint16_t>(GetBits(e, 80, 16));
-  i.size[2] = static_cast<std::uint16_t>(GetBits(e, 96, 16));
-  i.size[3] = static_cast<std::uint16_t>(GetBits(e, 112, 16));
-  i.src_addr = static_cast<std::uint64_t>(GetBits(e, 128, 48));
-  i.dst_addr = static_cast<std::uint64_t>(GetBits(e, 192, 48));
-  i.src_str[0] = static_cast<std::int32_t>(GetBits(e, 256, 32));
-  i.src_str[1] = static_cast<std::int32_t>(GetBits(e, 288, 32));
-  i.src_str[2] = static_cast<std::int32_t>(GetBits(e, 320, 32));
-  i.src_str[3] = static_cast<std::int32_t>(GetBits(e, 352, 32));
-  i.dst_str[0] = static_cast<std::int32_t>(GetBits(e, 384, 32));
-  i.dst_str[1] = static_cast<std::int32_t>(GetBits(e, 416, 32));
-  i.dst_str[2] = static_cast<std::int32_t>(GetBits(e, 448, 32));
-  i.dst_str[3] = static_cast<std::int32_t>(GetBits(e, 480, 32));
+  const auto w = std::bit_cast<EncodedWords>(e);
+  i.opcode = static_cast<std::uint8_t>(GetBits(w, 0, 8));
+  i.wait_sem = static_cast<std::uint8_t>(GetBits(w, 8, 6));
+  i.wait_en = static_cast<std::uint8_t>(GetBits(w, 14, 1));
+  i.sig_en = static_cast<std::uint8_t>(GetBits(w, 15, 1));
+  i.sig_sem = static_cast<std::uint8_t>(GetBits(w, 16, 6));
+  i.irq = static_cast<std::uint8_t>(GetBits(w, 22, 1));
+  i.sig_inc = static_cast<std::int8_t>(GetBits(w, 24, 8));
+  i.wait_val = static_cast<std::uint16_t>(GetBits(w, 32, 16));
+  i.dtype_d = static_cast<std::uint8_t>(GetBits(w, 48, 4));
+  i.dtype_0 = static_cast<std::uint8_t>(GetBits(w, 52, 4));
+  i.size[0] = static_cast<std::uint16_t>(GetBits(w, 64, 16));
+  i.size[1] = static_cast<std::uint16_t>(GetBits(w, 80, 16));
+  i.size[2] = static_cast<std::uint16_t>(GetBits(w, 96, 16));
+  i.size[3] = static_cast<std::uint16_t>(GetBits(w, 112, 16));
+  i.src_addr = static_cast<std::uint64_t>(GetBits(w, 128, 48));
+  i.dst_addr = static_cast<std::uint64_t>(GetBits(w, 192, 48));
+  i.src_str[0] = static_cast<std::int32_t>(GetBits(w, 256, 32));
+  i.src_str[1] = static_cast<std::int32_t>(GetBits(w, 288, 32));
+  i.src_str[2] = static_cast<std::int32_t>(GetBits(w, 320, 32));
+  i.src_str[3] = static_cast<std::int32_t>(GetBits(w, 352, 32));
+  i.dst_str[0] = static_cast<std::int32_t>(GetBits(w, 384, 32));
+  i.dst_str[1] = static_cast<std::int32_t>(GetBits(w, 416, 32));
+  i.dst_str[2] = static_cast<std::int32_t>(GetBits(w, 448, 32));
+  i.dst_str[3] = static_cast<std::int32_t>(GetBits(w, 480, 32));
   return i;
 }
 // True if a reserved bit of the dma layout is set.
@@ -910,7 +933,7 @@ constexpr void SetListAddr(DmaInstr& i, std::uint32_t v) {
 // Registers (byte addresses)
 inline constexpr std::uint32_t kCsrId = 0x0000;  // ro: 0x44544852, the letters DTHR
 inline constexpr std::uint32_t kCsrVersion = 0x0004;  // ro: major in 31:16, minor in 15:0
-inline constexpr std::uint32_t kCsrConfig = 0x0008;  // ro: rows in 15:0, SBUF KiB of a partition in 31:16
+inline constexpr std::uint32_t kCsrConfig = 0x0008;  // ro: rows in 14:0, bit 15: the array takes pairs of 8-bit numbers, SBUF KiB of a partition in 31:16
 inline constexpr std::uint32_t kCsrIrqStatus = 0x0010;  // w1c: bit q: queue q retired an instruction with irq; bit 8+q: queue q stopped with an error; bit 16: a doorbell or queue set-up was refused; bit 17: an instruction with count_nf wrote infinite or NaN words
 inline constexpr std::uint32_t kCsrIrqEnable = 0x0014;  // rw: interrupt = any bit of IRQ_STATUS & IRQ_ENABLE
 inline constexpr std::uint32_t kCsrWatchdog = 0x0018;  // rw: cycles a queue may wait for a semaphore or for memory; 0 switches it off

@@ -27,6 +27,7 @@ struct CheckLimits {
   std::uint32_t sbuf_bytes;  // of one partition
   std::uint64_t dram_base;
   std::uint64_t dram_limit;
+  bool pairs = false;  // matmuls of 8-bit pairs
 };
 
 // A DMA stride as partition step and byte step of an SBUF side.
@@ -105,6 +106,12 @@ constexpr std::uint32_t PiecesOf(isa::Dtype dtype) {
   }
 }
 
+// Bytes from one element of an engine instruction's operand to the next: of pairs an element is two numbers.
+constexpr std::uint32_t ElementBytes(const isa::EngineInstr& i, int operand) {
+  const std::uint8_t dtype = operand == 0 ? i.dtype_d : operand == 1 ? i.dtype_0 : i.dtype_1;
+  return isa::DtypeBytes(static_cast<isa::Dtype>(dtype)) << (i.pair != 0 && operand != 0 ? 1 : 0);
+}
+
 namespace check_internal {
 
 // Smallest and largest value that base + sum i_k * step_k takes over the box of all i_k < size_k.
@@ -171,6 +178,7 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
   const bool load = op == isa::Op::kLoad;
 
   if (i.round > static_cast<std::uint8_t>(isa::Round::kRtz)) return {Err::kBadFunc};
+  if (i.pair != 0 && !(matmul && limits.pairs)) return {Err::kBadFunc};
   const bool known = matmul   ? i.func == 0 && i.tiles <= 2
                      : transpose
                          ? !isa::Name(static_cast<isa::TransposeFunc>(i.func)).empty() &&
@@ -213,7 +221,7 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
       // The destination's dtype says what the array computes in.
       const std::uint32_t pieces =
           integer ? (dtype == isa::Dtype::kInt8 ? 1 : 0) : PiecesOf(dtype);
-      bad |= (n == 1 ? i.piece_0 : i.piece_1) >= pieces;
+      bad |= (n == 1 ? i.piece_0 : i.piece_1) >= pieces || (i.pair != 0 && Bytes(o.dtype) != 1);
     }
     if (transpose && n == 2) bad |= i.piece_1 >= Bytes(o.dtype);
     const bool words = (tensor && (OnWords(i.func) || OnWords(i.func_1))) ||
@@ -263,14 +271,14 @@ constexpr CheckResult CheckEngine(isa::Queue queue, const isa::Encoded& raw,
 
   for (std::uint8_t n = 0; n < 3; ++n) {
     const Operand& o = operands[n];
-    const std::uint32_t unit = load ? isa::kSbufWordBytes : Bytes(o.dtype);
+    const std::uint32_t unit = load ? isa::kSbufWordBytes : ElementBytes(i, n);
     if (o.read && o.off % unit != 0) return {Err::kMisaligned, n};
   }
   if (ReadsScalars(i) && i.imm0 % 4 != 0) return {Err::kMisaligned, 3};
   for (std::uint8_t n = 0; n < 3; ++n) {
     const Operand& o = operands[n];
     if (!o.read) continue;
-    const std::uint32_t bytes = Bytes(o.dtype);
+    const std::uint32_t bytes = ElementBytes(i, n);
     Extent box{o.off, o.off};
     if (array && n == 2) {
       box.Add(i.parts_d, std::int64_t{bytes} * o.str[0]);

@@ -8,21 +8,14 @@
 #include <algorithm>
 #include <cstring>
 
-#if defined(__x86_64__) && !defined(__clang__) && !defined(DITHER_NO_CLONES)
+#include "sim/model/clones.hpp"
+
+#ifdef DITHER_X86_CLONES
 #define DITHER_AVX512 1
 // The header's "undefined" registers look uninitialised to g++ 12.
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
-#endif
-
-// One copy for each generation of SIMD, chosen when the program starts. AddressSanitizer and
-// coverage builds may switch this off.
-#ifdef DITHER_AVX512
-#define DITHER_CLONES \
-  __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define DITHER_CLONES
 #endif
 
 namespace dither::model {
@@ -114,6 +107,20 @@ std::uint32_t DecodeRow(const std::uint16_t* bits, BlockRow* row) {
     row->sign[n] = -(b >> 15 & 1);
     special |= static_cast<std::uint32_t>(field == 255 ? 1 : 0) << n;
     negative |= static_cast<std::uint32_t>(b >> 15 & 1) << n;
+  }
+  row->negative = negative;
+  return special;
+}
+
+std::uint32_t DecodeFactors(const Factor* factors, BlockRow* row) {
+  std::uint32_t special = 0, negative = 0;
+  for (int n = 0; n < kBlockLanes; ++n) {
+    const BlockOperand o = TakeApart(factors[n]);
+    row->magnitude[n] = o.magnitude;
+    row->exponent[n] = o.exponent;
+    row->sign[n] = o.sign;
+    special |= static_cast<std::uint32_t>(factors[n].inf || factors[n].nan ? 1 : 0) << n;
+    negative |= static_cast<std::uint32_t>(factors[n].negative ? 1 : 0) << n;
   }
   row->negative = negative;
   return special;

@@ -35,6 +35,10 @@ constexpr BlockOperand TakeApart(std::uint16_t bits) {
   return {magnitude << kFactorBits, exponent, (bits & 0x8000) != 0 ? -1 : 0};
 }
 
+constexpr BlockOperand TakeApart(const Factor& f) {
+  return {static_cast<std::int32_t>(f.m) << kFactorBits, f.exp == 0 ? kZeroExponent : f.exp, f.negative ? -1 : 0};
+}
+
 // One row of 16 moving columns.
 struct alignas(64) BlockRow {
   std::int32_t magnitude[kBlockLanes];
@@ -51,8 +55,11 @@ struct alignas(64) BlockSums {
 // Takes 16 bf16 patterns apart; the result has a bit for every lane that holds an infinity or NaN.
 std::uint32_t DecodeRow(const std::uint16_t* bits, BlockRow* row);
 
+// The same of 16 operands of any form.
+std::uint32_t DecodeFactors(const Factor* factors, BlockRow* row);
+
 // The rows of a column that take part: `rows` of them, the first one `lead` rows below the top of its PE, PEs of
-// `width` rows. Rows outside are zero, which never changes a sum.
+// `width` rows. Rows outside are zero, which never changes a sum. Of operands in pairs every one is a row here.
 struct BlockShape {
   int rows;
   int lead;

@@ -12,7 +12,7 @@ namespace dither::model {
 
 // Rows that one PE fuses into a dot product (array_pkg::DotWidth), and bits kept below a product's last bit.
 constexpr int DotWidth(std::uint32_t rows) { return rows < 32 ? static_cast<int>(rows) : 32; }
-inline constexpr int kMaxDotWidth = 32;
+inline constexpr int kMaxDotWidth = 64;  // products: two a row where operands come in pairs
 inline constexpr int kFracBits = 12;
 inline constexpr std::uint32_t kCanonicalNan = 0x7fc00000u;
 
@@ -22,40 +22,54 @@ struct ColumnFlags {
   bool any() const { return nan || pos_inf || neg_inf; }
 };
 
+// An operand of the array: value = (-1)^negative * m * 2^(exp - 134), m of 8 bits.
+struct Factor {
+  bool negative = false;
+  std::int32_t exp = 0;  // 0 exactly for zero
+  std::uint32_t m = 0;
+  bool inf = false, nan = false;
+};
+constexpr Factor ToFactor(const Factor& f) { return f; }
+constexpr Factor ToFactor(std::uint16_t bf16) {
+  const std::int32_t field = bf16 >> 7 & 0xff;
+  const std::uint32_t m = (bf16 & 0x7fu) | (field ? 0x80u : 0u);
+  return {(bf16 & 0x8000) != 0, m ? (field ? field : 1) : 0, m, field == 255 && m == 0x80, field == 255 && m != 0x80};
+}
+
 // Partial sum: value = sum * 2^(exp - 268 - kFracBits); exp = 0 means that nothing was added yet.
 struct ColumnSum {
   std::int32_t exp = 0;  // 0..508
   std::int64_t sum = 0;
   ColumnFlags flags;
 
-  // Adds the dot product of `width` bf16 pairs, at most kMaxDotWidth: one PE.
-  constexpr void AddGroup(const std::uint16_t* x, const std::uint16_t* w, int width) {
+  // Adds the dot product of `width` pairs, at most kMaxDotWidth: one PE. Operands are bf16 patterns or factors.
+  template <typename Operand>
+  constexpr void AddGroup(const Operand* x, const Operand* w, int width) {
     std::int32_t e[kMaxDotWidth] = {};
     std::uint32_t p[kMaxDotWidth] = {};
+    bool negative[kMaxDotWidth] = {};
     std::int32_t group_exp = 0;
     for (int i = 0; i < width; ++i) {
-      const std::uint32_t xf = x[i] >> 7 & 0xff, wf = w[i] >> 7 & 0xff;
-      const std::uint32_t xm = (x[i] & 0x7fu) | (xf ? 0x80u : 0u);
-      const std::uint32_t wm = (w[i] & 0x7fu) | (wf ? 0x80u : 0u);
-      if (xf == 255 || wf == 255) {
-        const bool x_nan = xf == 255 && (x[i] & 0x7f), w_nan = wf == 255 && (w[i] & 0x7f);
-        if (x_nan || w_nan || xm == 0 || wm == 0) {
+      const Factor xf = ToFactor(x[i]), wf = ToFactor(w[i]);
+      negative[i] = xf.negative != wf.negative;
+      if (xf.inf || wf.inf || xf.nan || wf.nan) {
+        if (xf.nan || wf.nan || xf.exp == 0 || wf.exp == 0) {
           flags.nan = true;
-        } else if ((x[i] ^ w[i]) & 0x8000) {
+        } else if (negative[i]) {
           flags.neg_inf = true;
         } else {
           flags.pos_inf = true;
         }
       }
-      p[i] = xm * wm;
-      e[i] = p[i] ? static_cast<std::int32_t>((xf ? xf : 1) + (wf ? wf : 1)) : 0;
+      p[i] = xf.m * wf.m;
+      e[i] = p[i] ? xf.exp + wf.exp : 0;
       if (e[i] > group_exp) group_exp = e[i];
     }
     std::int64_t group = 0;
     for (int i = 0; i < width; ++i) {
       const int d = group_exp - e[i];
       const auto mag = d > 31 ? 0 : static_cast<std::int64_t>((std::uint64_t{p[i]} << kFracBits) >> d);
-      group += (x[i] ^ w[i]) & 0x8000 ? -mag : mag;
+      group += negative[i] ? -mag : mag;
     }
     const std::int32_t top = group_exp > exp ? group_exp : exp;
     sum = Sra(sum, top - exp) + Sra(group, top - group_exp);
@@ -138,8 +152,9 @@ struct ColumnSum {
   }
 };
 
-// One column: rows (a multiple of the PE's width) of bf16 patterns, rounded into fp32.
-constexpr std::uint32_t ColumnDot(const std::uint16_t* x, const std::uint16_t* w, int rows, int width, bool accumulate,
+// One column: rows (a multiple of the PE's width) of operands, rounded into fp32.
+template <typename Operand>
+constexpr std::uint32_t ColumnDot(const Operand* x, const Operand* w, int rows, int width, bool accumulate,
                                   std::uint32_t psum) {
   ColumnSum c;
   for (int r = 0; r < rows; r += width) c.AddGroup(x + r, w + r, width);

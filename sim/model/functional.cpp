@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <bitset>
+#include <cstdlib>
 #include <cstring>
 #include <numeric>
 
@@ -11,6 +13,7 @@
 #include "sim/model/fp32.hpp"
 #include "sim/model/lfsr.hpp"
 #include "sim/model/operand.hpp"
+#include "sim/model/row_kernels.hpp"
 
 namespace dither {
 namespace {
@@ -21,6 +24,7 @@ using isa::EngineInstr;
 using isa::Op;
 using isa::Queue;
 using isa::Space;
+using model::WidenRow;
 
 std::uint32_t LoadBits(const std::uint8_t* at, std::uint32_t bytes) {
   std::uint32_t bits = at[0];
@@ -57,64 +61,6 @@ void ForEachRow(const std::array<Size, 4>& size, F&& f) {
 template <typename Strides>
 std::int64_t RowOffset(const Strides& str, std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
   return std::int64_t{i1} * str[1] + std::int64_t{i2} * str[2] + std::int64_t{i3} * str[3];
-}
-
-// count elements from `at`, `stride` elements apart, widened to fp32. One loop per dtype, so that
-// the conversion is inlined.
-template <Dtype dtype>
-void WidenRowOf(const std::uint8_t* at, std::int64_t stride, std::uint32_t count,
-                std::uint32_t* out) {
-  constexpr std::uint32_t kBytes = isa::DtypeBytes(dtype);
-  if (stride == 0) {
-    std::fill_n(out, count, WidenToFp32(dtype, LoadBits(at, kBytes)));
-    return;
-  }
-  for (std::uint32_t n = 0; n < count; ++n, at += stride * kBytes) {
-    out[n] = WidenToFp32(dtype, LoadBits(at, kBytes));
-  }
-}
-
-void WidenRow(Dtype dtype, const std::uint8_t* at, std::int64_t stride, std::uint32_t count,
-              std::uint32_t* out) {
-  switch (dtype) {
-    case Dtype::kFp32: return WidenRowOf<Dtype::kFp32>(at, stride, count, out);
-    case Dtype::kBf16: return WidenRowOf<Dtype::kBf16>(at, stride, count, out);
-    case Dtype::kFp16: return WidenRowOf<Dtype::kFp16>(at, stride, count, out);
-    case Dtype::kFp8E4M3: return WidenRowOf<Dtype::kFp8E4M3>(at, stride, count, out);
-    case Dtype::kFp8E5M2: return WidenRowOf<Dtype::kFp8E5M2>(at, stride, count, out);
-    case Dtype::kInt8: return WidenRowOf<Dtype::kInt8>(at, stride, count, out);
-    case Dtype::kInt32: return WidenRowOf<Dtype::kInt32>(at, stride, count, out);
-  }
-}
-
-// Narrows a row. A random word is used up by every element of a stochastic narrowing, exact or not.
-template <Dtype dtype>
-void NarrowRowOf(const std::uint32_t* values, std::uint32_t count, Round round, bool saturate,
-                 bool whiten, std::uint32_t& rounder, std::uint8_t* at, std::int64_t stride) {
-  constexpr std::uint32_t kBytes = isa::DtypeBytes(dtype);
-  const bool random = round == Round::kSr && ConsumesRandom(dtype);
-  for (std::uint32_t n = 0; n < count; ++n, at += stride * kBytes) {
-    const std::uint32_t word = random ? RandomWord(rounder, whiten) : 0;
-    StoreBits(at, kBytes, NarrowFromFp32(dtype, values[n], round, saturate, word));
-    if (random) rounder = Leap(rounder);
-  }
-}
-
-void NarrowRow(Dtype dtype, const std::uint32_t* values, std::uint32_t count, Round round,
-               bool saturate, bool whiten, std::uint32_t& rounder, std::uint8_t* at,
-               std::int64_t stride) {
-  const auto run = [&]<Dtype kDtype>() {
-    NarrowRowOf<kDtype>(values, count, round, saturate, whiten, rounder, at, stride);
-  };
-  switch (dtype) {
-    case Dtype::kFp32: return run.operator()<Dtype::kFp32>();
-    case Dtype::kBf16: return run.operator()<Dtype::kBf16>();
-    case Dtype::kFp16: return run.operator()<Dtype::kFp16>();
-    case Dtype::kFp8E4M3: return run.operator()<Dtype::kFp8E4M3>();
-    case Dtype::kFp8E5M2: return run.operator()<Dtype::kFp8E5M2>();
-    case Dtype::kInt8: return run.operator()<Dtype::kInt8>();
-    case Dtype::kInt32: return run.operator()<Dtype::kInt32>();
-  }
 }
 
 // The array's operands of elements at `at`. One loop per dtype, so that the conversion is inlined.
@@ -159,13 +105,14 @@ std::pair<std::int64_t, std::int64_t> Extent(std::int64_t at, std::int64_t strid
 FunctionalModel::FunctionalModel(const isa::Config& config, std::uint64_t dram_base,
                                  std::uint64_t dram_bytes)
     : config_(config),
-      limits_{config.rows, config.sbuf_bytes, dram_base, dram_base + dram_bytes},
+      limits_{config.rows, config.sbuf_bytes, dram_base, dram_base + dram_bytes, config.pairs},
       memory_(config),
       dram_(dram_base, dram_bytes),
       vector_rounder_(config.rows),
       scalar_rounder_(config.rows),
-      stationary_(std::size_t{config.rows} * config.rows, model::TakeApart(0)),
+      stationary_(std::size_t{config.rows} * config.rows * (config.pairs ? 2 : 1), model::TakeApart(std::uint16_t{0})),
       stationary_bits_(std::size_t{config.rows} * config.rows),
+      stationary_pair_(config.pairs ? stationary_.size() : 0),
       column_special_(config.rows) {
   // As after reset: the vector lanes, then the scalar lanes, share the LFSR's cycle evenly.
   for (std::uint32_t lane = 0; lane < config.rows; ++lane) {
@@ -246,12 +193,14 @@ std::uint64_t FunctionalModel::Work(Queue queue, const isa::Encoded& encoded) {
 // engine
 
 void FunctionalModel::LoadStationary(const EngineInstr& i) {
+  if (LoadTile(i)) return;
   const std::uint32_t rows = config_.rows;
-  const std::uint32_t bytes = isa::DtypeBytes(static_cast<Dtype>(i.dtype_1));
+  const std::uint32_t bytes = ElementBytes(i, 2);
   const bool transpose = static_cast<Op>(i.opcode) == Op::kTranspose;
   const model::OperandMode mode = model::ModeOf1(i);
   std::fill(stationary_bits_.begin(), stationary_bits_.end(), std::uint16_t{0});
   std::fill(column_special_.begin(), column_special_.end(), std::uint8_t{0});
+  std::fill(stationary_pair_.begin(), stationary_pair_.end(), model::Factor{});
   // Tiles side by side: the others' rows stay zero in a tile's columns.
   for (std::uint32_t first = 0; first < rows; first += rows >> i.tiles) {
     for (std::uint32_t k = 0; k < i.parts; ++k) {
@@ -259,6 +208,15 @@ void FunctionalModel::LoadStationary(const EngineInstr& i) {
       const std::uint8_t* at = memory_.Sbuf(row) + i.off_1;
       for (std::uint32_t m = 0; m < i.parts_d; ++m) {
         const std::uint32_t element = LoadBits(at + std::int64_t{m} * i.str_1[0] * bytes, bytes);
+        if (i.pair != 0) {
+          const std::uint32_t column = first + i.part_d + m;
+          for (std::uint32_t lane = 0; lane < 2; ++lane) {
+            const auto f = model::ToPairFactor(mode.dtype, static_cast<std::uint8_t>(element >> (8 * lane)));
+            stationary_pair_[(std::size_t{column} * rows + row) * 2 + lane] = f;
+            column_special_[column] |= f.inf || f.nan;
+          }
+          continue;
+        }
         const std::uint16_t bits =
             transpose ? model::ToByteOperand(i, element) : model::ToOperand(mode, element);
         const std::uint32_t column = first + i.part_d + m;
@@ -267,8 +225,10 @@ void FunctionalModel::LoadStationary(const EngineInstr& i) {
       }
     }
   }
-  for (std::size_t n = 0; n < stationary_.size(); ++n) {
-    stationary_[n] = model::TakeApart(stationary_bits_[n]);
+  if (i.pair != 0) {
+    for (std::size_t n = 0; n < stationary_.size(); ++n) stationary_[n] = model::TakeApart(stationary_pair_[n]);
+  } else {
+    for (std::size_t n = 0; n < stationary_bits_.size(); ++n) stationary_[n] = model::TakeApart(stationary_bits_[n]);
   }
 }
 
@@ -288,16 +248,17 @@ void FunctionalModel::Transpose(const EngineInstr& i) {
   }
 }
 
-void FunctionalModel::Matmul(const EngineInstr& i) {
+void FunctionalModel::ColumnByColumn(const EngineInstr& i) {
   using model::kBlockLanes;
   static const model::ColumnKernel kernel = model::ColumnKernels().front();
   const std::uint32_t rows = config_.rows;
-  if (!i.reuse) LoadStationary(i);
+  SpreadTile();
 
   // Byte offsets of all columns, source and target, in order.
   const model::OperandMode mode = model::ModeOf0(i);
   const bool integer = static_cast<Dtype>(i.dtype_d) == Dtype::kInt32;
-  const std::uint32_t bytes = isa::DtypeBytes(mode.dtype);
+  const std::uint32_t bytes = ElementBytes(i, 1);
+  const std::uint32_t per_row = i.pair != 0 ? 2 : 1;  // operands that a row of the array takes
   const std::size_t columns = std::size_t{i.size[0]} * i.size[1] * i.size[2] * i.size[3];
   source_at_.resize(columns);
   target_at_.resize(columns);
@@ -317,9 +278,13 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
   const int width = model::DotWidth(rows);
   const std::uint32_t tile_rows = rows >> i.tiles;
   const std::uint32_t used = std::uint32_t{i.parts} << i.tiles;
-  block_.resize(used);
-  moving_.assign(std::size_t{used} * kBlockLanes, 0);
-  for (std::uint32_t r = 0; r < used; ++r) model::DecodeRow(&moving_[r * kBlockLanes], &block_[r]);
+  block_.resize(used * per_row);
+  if (per_row == 2) {
+    moving_pair_.assign(std::size_t{used} * per_row * kBlockLanes, {});
+  } else {
+    moving_.assign(std::size_t{used} * kBlockLanes, 0);
+    for (std::uint32_t r = 0; r < used; ++r) model::DecodeRow(&moving_[r * kBlockLanes], &block_[r]);
+  }
 
   for (std::size_t n0 = 0; n0 < columns; n0 += kBlockLanes) {
     const int lanes = static_cast<int>(std::min<std::size_t>(kBlockLanes, columns - n0));
@@ -337,6 +302,16 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
       for (std::uint32_t k = 0; k < i.parts; ++k) {
         const std::uint32_t row = tile * i.parts + k;
         const std::uint8_t* memory = memory_.Sbuf(tile * tile_rows + i.part_0 + k);
+        if (per_row == 2) {
+          for (std::uint32_t r = 2 * row; r < 2 * row + 2; ++r) {
+            model::Factor* factors = &moving_pair_[std::size_t{r} * kBlockLanes];
+            for (int lane = 0; lane < lanes; ++lane) {
+              factors[lane] = model::ToPairFactor(mode.dtype, memory[source_at_[n0 + lane] + r % 2]);
+            }
+            special |= model::DecodeFactors(factors, &block_[r]);
+          }
+          continue;
+        }
         std::uint16_t* bits = &moving_[std::size_t{row} * kBlockLanes];
         if (source_row) {
           std::memcpy(bits, memory + source_at_[n0], kBlockLanes * sizeof *bits);
@@ -353,9 +328,22 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
     };
     // Lanes that can't go through the block: one by one, in order.
     const auto single = [&](std::uint32_t column, int lane) {
+      model::ColumnSum sum;
+      if (per_row == 2) {
+        const model::Factor* w = &stationary_pair_[std::size_t{column} * rows * 2];
+        for (std::uint32_t r = 0; r < 2 * rows; r += 2 * static_cast<std::uint32_t>(width)) {
+          model::Factor x[model::kMaxDotWidth];
+          for (std::uint32_t g = 0; g < 2 * static_cast<std::uint32_t>(width); ++g) {
+            const std::uint32_t row = (r + g) / 2, tile = row / tile_rows, k = row % tile_rows - i.part_0;
+            if (k < i.parts) x[g] = moving_pair_[((tile * i.parts + k) * 2 + g % 2) * kBlockLanes + lane];
+          }
+          sum.AddGroup(x, w + r, 2 * width);
+        }
+        finish(sum, column, lane);
+        return;
+      }
       // All rows: an infinity of the tile in a row outside meets a zero there.
       const std::uint16_t* w = &stationary_bits_[std::size_t{column} * rows];
-      model::ColumnSum sum;
       for (std::uint32_t r = 0; r < rows; r += static_cast<std::uint32_t>(width)) {
         std::uint16_t x[model::kMaxDotWidth] = {};
         for (std::uint32_t g = 0; g < static_cast<std::uint32_t>(width); ++g) {
@@ -371,16 +359,17 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
     };
     for (std::uint32_t tile = 0; tile < (1u << i.tiles); ++tile) {
       const std::uint32_t first = tile * tile_rows, row = first + i.part_0;
-      const model::BlockShape shape = {i.parts, static_cast<int>(row) % width, width};
-      const model::BlockRow* x = &block_[tile * i.parts];
+      const int each = static_cast<int>(per_row);
+      const model::BlockShape shape = {i.parts * each, static_cast<int>(row) % width * each, width * each};
+      const model::BlockRow* x = &block_[tile * i.parts * per_row];
       const std::uint32_t end_column = first + i.part_d + i.parts_d;
       for (std::uint32_t column = first + i.part_d; column < end_column;) {
-        const std::size_t w = std::size_t{column} * rows + row;
+        const std::size_t w = (std::size_t{column} * rows + row) * per_row;
         if (block_may(column)) {
           std::uint32_t end = column + 1;
           while (end < end_column && block_may(end)) ++end;
           unusual_.resize(rows);
-          kernel.run({x, shape, &stationary_[w], rows, static_cast<int>(end - column),
+          kernel.run({x, shape, &stationary_[w], rows * per_row, static_cast<int>(end - column),
                       i.acc != 0, memory_.Psum(column) + target_at_[n0], isa::kPsumBytes,
                       unusual_.data()});
           for (std::uint32_t m = column; m < end; ++m) {
@@ -417,7 +406,7 @@ void FunctionalModel::Matmul(const EngineInstr& i) {
 void FunctionalModel::CountedMatmul(const EngineInstr& i) {
   EngineInstr piece = i;
   piece.size = {i.str_d[0] != 0 ? i.size[0] : std::uint16_t{1}, 1, 1, 1};
-  const std::int64_t bytes = isa::DtypeBytes(static_cast<Dtype>(i.dtype_0));
+  const std::int64_t bytes = ElementBytes(i, 1);
   const bool counts = static_cast<Dtype>(i.dtype_d) == Dtype::kFp32;
   std::uint64_t words = 0;
   ForEachRow(i.size, [&](std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
@@ -448,8 +437,8 @@ void FunctionalModel::CountedMatmul(const EngineInstr& i) {
 void FunctionalModel::Store(const EngineInstr& i, std::uint32_t lane, std::int64_t byte,
                             std::vector<std::uint32_t>& rounders, const std::uint32_t* values,
                             std::uint32_t count, std::int64_t stride) {
-  NarrowRow(static_cast<Dtype>(i.dtype_d), values, count, static_cast<Round>(i.round), i.sat != 0,
-            whiten_, rounders[lane], memory_.Of(static_cast<Space>(i.space_d), lane) + byte, stride);
+  model::NarrowRow(static_cast<Dtype>(i.dtype_d), values, count, static_cast<Round>(i.round), i.sat != 0,
+                   whiten_, rounders[lane], memory_.Of(static_cast<Space>(i.space_d), lane) + byte, stride);
 }
 
 namespace {
@@ -470,12 +459,31 @@ void ApplyRow(isa::VecFunc func, bool swapped, std::uint32_t* a, const std::uint
     }
   };
   using Word = std::uint32_t;
+  // As Fp32Add, Fp32Sub and Fp32Mul: a fused multiply-add of what `operands` gives, pieces of a row at a time.
+  struct Fused {
+    Word a, b, c;
+  };
+  const auto fused = [&](auto&& operands) {
+    constexpr std::uint32_t kPiece = 64;
+    Word x[kPiece], y[kPiece], z[kPiece];
+    for (std::uint32_t first = 0; first < count; first += kPiece) {
+      const std::uint32_t here = std::min(kPiece, count - first);
+      for (std::uint32_t n = 0; n < here; ++n) {
+        const Word own = a[first + n], other = b[first + n];
+        const Fused f = swapped ? operands(other, own) : operands(own, other);
+        x[n] = f.a;
+        y[n] = f.b;
+        z[n] = f.c;
+      }
+      model::FmaRow(x, y, z, here, a + first);
+    }
+  };
   const auto truth = [](bool value) { return value ? kFp32One : Word{0}; };
   switch (func) {
     case isa::VecFunc::kCopy: break;
-    case isa::VecFunc::kAdd: apply(Fp32Add); break;
-    case isa::VecFunc::kSub: apply(Fp32Sub); break;
-    case isa::VecFunc::kMul: apply(Fp32Mul); break;
+    case isa::VecFunc::kAdd: fused([](Word x, Word y) { return Fused{x, kFp32One, y}; }); break;
+    case isa::VecFunc::kSub: fused([](Word x, Word y) { return Fused{x, kFp32One, y ^ kFp32Sign}; }); break;
+    case isa::VecFunc::kMul: fused([](Word x, Word y) { return Fused{x, y, (x ^ y) & kFp32Sign}; }); break;
     case isa::VecFunc::kMax: apply(Fp32Max); break;
     case isa::VecFunc::kMin: apply(Fp32Min); break;
     case isa::VecFunc::kAbs: apply([](Word x, Word) { return Fp32Abs(x); }); break;
@@ -575,10 +583,7 @@ void FunctionalModel::Tensor(const EngineInstr& i) {
     b_.assign(i.size[0], two ? isa::Imm1(i) : scalar);
     RowWalk{walk, read1, source_0}(memory_, lane, a_, b_, [&](std::int64_t at, std::uint32_t count) {
       if (source_0 == isa::Source::kRandom) {
-        for (std::uint32_t n = 0; n < count; ++n) {
-          a_[n] = RandomWord(vector_rounder_[lane], whiten_);
-          vector_rounder_[lane] = Leap(vector_rounder_[lane]);
-        }
+        vector_rounder_[lane] = model::RandomRow(vector_rounder_[lane], whiten_, count, a_.data());
       }
       if (source_0 != isa::Source::kMemory && !words) {
         for (std::uint32_t n = 0; n < count; ++n) a_[n] = WidenToFp32(Dtype::kInt32, a_[n]);
@@ -587,9 +592,14 @@ void FunctionalModel::Tensor(const EngineInstr& i) {
         const bool minus = func_1 == isa::VecFunc::kSub;
         const std::uint32_t flip_product = minus && i.rev_1 ? kFp32Sign : 0;
         const std::uint32_t flip_addend = minus && !i.rev_1 ? kFp32Sign : 0;
-        for (std::uint32_t n = 0; n < count; ++n) {
-          a_[n] = Fp32Fma(a_[n] ^ flip_product, s_[n], b_[n] ^ flip_addend);
-        }
+        const auto turn = [count](std::vector<std::uint32_t>& row, std::uint32_t flip) {
+          if (flip == 0) return;
+          for (std::uint32_t n = 0; n < count; ++n) row[n] ^= flip;
+        };
+        turn(a_, flip_product);
+        turn(b_, flip_addend);
+        model::FmaRow(a_.data(), s_.data(), b_.data(), count, a_.data());
+        turn(b_, flip_addend);  // an immediate stays for the next row
       } else {
         ApplyRow(func, i.rev, a_.data(), two ? s_.data() : b_.data(), count);
         if (two) ApplyRow(func_1, i.rev_1, a_.data(), b_.data(), count);
@@ -616,12 +626,13 @@ void FunctionalModel::Act(const EngineInstr& i) {
                       model::RoundsToOdd(static_cast<Dtype>(i.dtype_d), static_cast<Round>(i.round));
   std::uint64_t group = 1;  // elements of a sum
   for (std::size_t k = 0; k <= i.rdims; ++k) group *= i.size[k];
+  s_.assign(i.size[0], i.imm0);
   for (std::uint32_t lane = i.part_d; lane < std::uint32_t{i.part_d} + i.parts; ++lane) {
     SumAccumulator accumulator;
     std::uint64_t summed = 0;
     b_.assign(i.size[0], isa::Imm1(i));
     RowWalk{i, read1}(memory_, lane, a_, b_, [&](std::int64_t at, std::uint32_t count) {
-      for (std::uint32_t n = 0; n < count; ++n) a_[n] = Fp32Fma(a_[n], i.imm0, b_[n]);
+      model::FmaRow(a_.data(), s_.data(), b_.data(), count, a_.data());
       if (table) {
         for (std::uint32_t n = 0; n < count; ++n) a_[n] = functions_.Apply(header, a_[n], to_odd);
       } else if (func == isa::ActFunc::kRelu) {
@@ -908,6 +919,19 @@ std::vector<std::uint32_t> IndicesOf(const DmaInstr& i, const CoreMemory& memory
 
 // -------------------------------------------------------------------------------- write footprint
 
+namespace {
+// Sizes of what an engine instruction writes.
+std::array<std::uint16_t, 4> SizesWritten(const EngineInstr& i) {
+  std::array<std::uint16_t, 4> size = i.size;
+  const Op op = static_cast<Op>(i.opcode);
+  const bool stats = op == Op::kStats;  // a mean and a variance
+  if (stats || op == Op::kReduce || (op == Op::kAct && i.sum == kSumTotal)) {
+    for (int k = 0; k <= i.rdims; ++k) size[k] = stats && k == 0 ? 2 : 1;
+  }
+  return size;
+}
+}  // namespace
+
 std::vector<WriteRange> WriteFootprint(Queue queue, const isa::Encoded& encoded,
                                        std::uint32_t rows, const CoreMemory* core) {
   std::vector<WriteRange> ranges;
@@ -965,12 +989,7 @@ std::vector<WriteRange> WriteFootprint(Queue queue, const isa::Encoded& encoded,
   }
   const EngineInstr i = isa::DecodeEngineInstr(encoded);
   if (!Writes(i)) return ranges;
-  std::array<std::uint16_t, 4> size = i.size;
-  const Op op = static_cast<Op>(i.opcode);
-  const bool stats = op == Op::kStats;
-  if (stats || op == Op::kReduce || (op == Op::kAct && i.sum == kSumTotal)) {
-    for (int k = 0; k <= i.rdims; ++k) size[k] = stats && k == 0 ? 2 : 1;
-  }
+  const std::array<std::uint16_t, 4> size = SizesWritten(i);
   const std::uint64_t bytes = isa::DtypeBytes(static_cast<Dtype>(i.dtype_d));
   const auto memory = static_cast<Space>(i.space_d) == Space::kPsum ? WriteRange::Memory::kPsum
                                                                     : WriteRange::Memory::kSbuf;
@@ -992,20 +1011,26 @@ std::vector<WriteRange> WriteFootprint(Queue queue, const isa::Encoded& encoded,
 }
 
 std::uint8_t PsumBanksWritten(Queue queue, const isa::Encoded& encoded) {
-  constexpr std::uint64_t kBankBytes = isa::kPsumBankWords * 4;
-  std::uint32_t banks = 0;
   if (IsDma(queue)) return 0;
-  // A dimension that stands still writes the same words again, maybe 65,535 times.
-  isa::EngineInstr once = isa::DecodeEngineInstr(encoded);
-  for (std::size_t k = 0; k < 4; ++k) {
-    if (once.str_d[k] == 0) once.size[k] = 1;
-  }
-  for (const WriteRange& range :
-       WriteFootprint(queue, isa::Encode(once), isa::kMaxRows)) {  // any number of rows
-    if (range.memory != WriteRange::Memory::kPsum) continue;
-    for (std::uint64_t b = range.begin / kBankBytes; b * kBankBytes < range.end; ++b) {
-      banks |= 1u << b;
+  const EngineInstr i = isa::DecodeEngineInstr(encoded);
+  if (static_cast<Op>(encoded[0]) == Op::kNop || !Writes(i)) return 0;
+  if (static_cast<Space>(i.space_d) != Space::kPsum) return 0;
+  // The set of words, dimension by dimension: an instruction may write each of them any number of times.
+  constexpr std::size_t kWords = std::size_t{isa::kPsumBanks} * isa::kPsumBankWords;
+  std::bitset<kWords> words;
+  words.set(i.off_d / 4);
+  const std::array<std::uint16_t, 4> size = SizesWritten(i);
+  for (int d = 0; d < 4; ++d) {
+    if (i.str_d[d] == 0) continue;
+    const std::bitset<kWords> before = words;
+    const std::size_t step = static_cast<std::size_t>(std::abs(i.str_d[d]));
+    for (std::size_t n = 1; n < size[d]; ++n) {
+      words |= i.str_d[d] > 0 ? before << n * step : before >> n * step;
     }
+  }
+  std::uint32_t banks = 0;
+  for (std::size_t w = 0; w < kWords; ++w) {
+    if (words[w]) banks |= 1u << w / isa::kPsumBankWords;
   }
   return static_cast<std::uint8_t>(banks);
 }

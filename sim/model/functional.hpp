@@ -18,6 +18,7 @@
 #include "sim/model/function_table.hpp"
 #include "sim/model/memory.hpp"
 #include "sim/model/nonfinite.hpp"
+#include "sim/model/tile_product.hpp"
 
 namespace dither {
 
@@ -88,7 +89,10 @@ class FunctionalModel {
   void Matmul(const isa::EngineInstr& i);
   void Transpose(const isa::EngineInstr& i);
   void CountedMatmul(const isa::EngineInstr& i);
+  void ColumnByColumn(const isa::EngineInstr& i);
   void LoadStationary(const isa::EngineInstr& i);
+  bool LoadTile(const isa::EngineInstr& i);
+  void SpreadTile();
   void Tensor(const isa::EngineInstr& i);
   void Reduce(const isa::EngineInstr& i);
   void Scan(const isa::EngineInstr& i);
@@ -111,14 +115,23 @@ class FunctionalModel {
   bool whiten_ = true;
   model::FunctionMemory functions_;
 
-  // The stationary tile by array column, rows in order; both forms of the same operands.
+  // The stationary tile by array column, rows in order; both forms of the same operands. Of pairs a row has two, and
+  // stationary_pair_ takes the place of the bits.
   std::vector<model::BlockOperand> stationary_;
   std::vector<std::uint16_t> stationary_bits_;
+  std::vector<model::Factor> stationary_pair_;
   std::vector<std::uint8_t> column_special_;  // the column holds an infinity or NaN
 
+  // The usual tile in the form of its own (functional_tile.cpp); while it is pending, the forms above are not made.
+  model::OperandTile tile_;
+  bool tile_ready_ = false, tile_pending_ = false;
+  std::uint32_t tile_row_ = 0, tile_column_ = 0, tile_columns_ = 0;
+
   // Scratch of one instruction.
+  model::OperandTile moving_tile_;
   std::vector<model::BlockRow> block_;
   std::vector<std::uint16_t> moving_;
+  std::vector<model::Factor> moving_pair_;
   std::vector<std::uint32_t> unusual_;
   std::vector<std::int64_t> source_at_, target_at_;
   std::vector<std::uint32_t> a_, b_, s_;

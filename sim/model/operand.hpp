@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "sim/isa/isa.hpp"
+#include "sim/model/column_sum.hpp"
 
 namespace dither::model {
 
@@ -79,6 +80,25 @@ constexpr std::uint16_t ToOperand(OperandMode mode, std::uint32_t bits) {
     }
     default: return 0;
   }
+}
+
+// One of the two numbers of a matmul with pair: the same value as ToOperand, an fp8 subnormal not normalised.
+constexpr Factor ToPairFactor(isa::Dtype dtype, std::uint8_t bits) {
+  const bool negative = (bits & 0x80) != 0;
+  if (dtype == isa::Dtype::kInt8) {
+    const std::uint32_t m = negative ? 0x100u - bits : bits;
+    return {negative, m != 0 ? 1 : 0, m};
+  }
+  const bool e4m3 = dtype == isa::Dtype::kFp8E4M3;
+  const int man_bits = e4m3 ? 3 : 2, bias = e4m3 ? 7 : 15;
+  const std::int32_t top = e4m3 ? 15 : 31, field = bits >> man_bits & top;
+  const std::uint32_t man = bits & ((1u << man_bits) - 1);
+  if (e4m3 ? (bits & 0x7f) == 0x7f : field == top) {
+    const bool inf = !e4m3 && man == 0;
+    return {negative, 255, 0x80, inf, !inf};
+  }
+  const std::uint32_t m = (man | (field != 0 ? 1u << man_bits : 0u)) << (7 - man_bits);
+  return {negative, m != 0 ? std::max(field, 1) + 127 - bias : 0, m};
 }
 
 // transpose: one byte of an element. A signed one is taken where it is all of the result.

@@ -39,6 +39,7 @@ Pattern TakeApart(std::string_view op, const char* role, const Tensor& t) {
     Fail(op, OperandName(role, t) + " must lie in SBUF or PSUM: engines don't reach DRAM");
   }
   if (t.dims.empty()) Fail(op, OperandName(role, t) + " has no dimensions");
+  if (t.pair && op != "matmul") Fail(op, OperandName(role, t) + ": pairs are for matmul and copy; Unpaired() is [..][2]");
   const Dim& first = t.dims[0];
   if (first.step != 0 || (first.size > 1 && first.part_step != 1)) {
     Fail(op, OperandName(role, t) + ": dimension 0 must be neighbouring partitions");
@@ -213,10 +214,15 @@ void NeedDma(std::string_view op, Queue ring, const Tensor& dst, const Tensor& s
   };
   need("destination", dst);
   need("source", src);
-  if (dst.dtype != src.dtype) {
+  if (dst.dtype != src.dtype || dst.pair != src.pair) {
     Fail(op, OperandName("source", src) + " and " + OperandName("destination", dst) +
                  " must have the same dtype: DMA doesn't convert");
   }
+}
+
+// Any dtype of two bytes moves a pair.
+std::uint8_t DmaDtype(const Tensor& t) {
+  return static_cast<std::uint8_t>(t.pair ? Dtype::kFp16 : t.dtype);
 }
 
 void SetDmaSide(std::string_view op, const Pattern& p, std::uint64_t& addr,
@@ -259,7 +265,7 @@ ProgramBuilder::ProgramBuilder(const isa::Config& config)
 
 ProgramBuilder::ProgramBuilder(const isa::Config& config, std::uint64_t dram_base,
                                std::uint64_t dram_limit)
-    : config_(config), limits_{config.rows, config.sbuf_bytes, dram_base, dram_limit} {
+    : config_(config), limits_{config.rows, config.sbuf_bytes, dram_base, dram_limit, config.pairs} {
   program_.rows = config.rows;
 }
 
@@ -384,6 +390,13 @@ void ProgramBuilder::Matmul(const Tensor& dst, const Tensor& stationary, const T
                  " columns, " + OperandName(d.role, dst) + " has " + std::to_string(d.parts) +
                  " partitions: dimension 1 of one is dimension 0 of the other");
   }
+  if (dst.pair || stationary.pair != moving.pair) {
+    Fail(op, OperandName(w.role, stationary) + ", " + OperandName(x.role, moving) + ", " + OperandName(d.role, dst) +
+                 ": both sources hold pairs or none does, the destination never");
+  }
+  if (moving.pair && !config_.pairs) {
+    Fail(op, OperandName(x.role, moving) + ": the array of " + std::string(config_.name) + " takes no pairs");
+  }
   if (options.tiles != 1 && options.tiles != 2 && options.tiles != 4) {
     Fail(op, std::to_string(options.tiles) + " tiles side by side: 1, 2 or 4 are possible");
   }
@@ -405,6 +418,7 @@ void ProgramBuilder::Matmul(const Tensor& dst, const Tensor& stationary, const T
   i.piece_0 = piece(x, options.moving_piece);
   i.piece_1 = piece(w, options.stationary_piece);
   i.tiles = static_cast<std::uint8_t>(std::countr_zero(options.tiles));
+  i.pair = moving.pair;
   i.count_nf = options.count_nonfinite;
   SetSizes(op, d, i.size);
   SetDst(op, d, i);
@@ -937,7 +951,7 @@ void ProgramBuilder::Copy(Queue ring, const Tensor& dst, const Tensor& src, cons
   Fold({&d.free, &s.free}, true);
   isa::DmaInstr i{};
   i.opcode = static_cast<std::uint8_t>(Op::kCopy);
-  i.dtype_d = i.dtype_0 = static_cast<std::uint8_t>(dst.dtype);
+  i.dtype_d = i.dtype_0 = DmaDtype(dst);
   SetSizes(op, d, i.size);
   SetDmaSide(op, d, i.dst_addr, i.dst_str);
   SetDmaSide(op, s, i.src_addr, i.src_str);
@@ -993,7 +1007,7 @@ void ProgramBuilder::Indexed(Op code, Queue ring, const Tensor& dst, const Tenso
   // The instruction moves as many rows as the list has, whatever the table has.
   SetSizes(op, gather ? d : s, i.size);
   i.opcode = static_cast<std::uint8_t>(code);
-  i.dtype_d = i.dtype_0 = static_cast<std::uint8_t>(dst.dtype);
+  i.dtype_d = i.dtype_0 = DmaDtype(dst);
   SetDmaSide(op, d, i.dst_addr, i.dst_str);
   SetDmaSide(op, s, i.src_addr, i.src_str);
   NeedFits(op, gather ? s : d, "number of rows", table.dims[0].size, 1, kMostTableRows);

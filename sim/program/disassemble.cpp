@@ -120,6 +120,7 @@ std::string EngineText(const EngineInstr& i) {
   if (i.piece_0) text += " piece0=" + std::to_string(i.piece_0);
   if (i.piece_1) text += " piece1=" + std::to_string(i.piece_1);
   if (i.tiles) text += " tiles=" + std::to_string(1 << i.tiles);
+  if (i.pair) text += " pair";
   if (i.count_nf) text += " count_nf";
   if (i.round) text += " round=" + CodeText<isa::Round>(i.round);
   if (i.sat) text += " sat";
@@ -430,6 +431,8 @@ Encoded Assemble(Queue queue, std::string_view line) {
       const std::int64_t tiles = Number(value, word);
       if (tiles != 1 && tiles != 2 && tiles != 4 && tiles != 8) Fail(word, "tiles are 1, 2 or 4");
       e.tiles = static_cast<std::uint8_t>(std::countr_zero(static_cast<std::uint64_t>(tiles)));
+    } else if (key == "pair") {
+      e.pair = 1;
     } else if (key == "count_nf") {
       e.count_nf = 1;
     } else if (key == "round") {

@@ -38,7 +38,7 @@ const char* Name(Place place) {
 
 Tensor Tensor::Dram(std::string name, std::uint64_t address, isa::Dtype dtype,
                     const std::vector<std::uint32_t>& shape) {
-  Tensor t{std::move(name), Place::kDram, dtype, address, 0, {}};
+  Tensor t{std::move(name), Place::kDram, dtype, address, 0, {}, false};
   for (const std::uint32_t size : shape) t.dims.push_back({size, 0, 0});
   NeedShape(t);
   std::int64_t step = 1;
@@ -141,6 +141,40 @@ Tensor Tensor::Split(std::size_t dim, std::uint32_t inner) const {
   return t;
 }
 
+Tensor Tensor::Paired() const {
+  if (pair || isa::DtypeBytes(dtype) != 1) Fail(*this, "pairs are of single 8-bit values");
+  if (dims.size() < 2 || dims.back() != Dim{2, 1, 0}) {
+    Fail(*this, "pairs: the last dimension must be two values side by side");
+  }
+  Tensor t = *this;
+  t.dims.pop_back();
+  t.pair = true;
+  bool even = address % 2 == 0;
+  for (Dim& dim : t.dims) {
+    even = even && dim.step % 2 == 0;
+    dim.step /= 2;
+  }
+  if (!even) Fail(*this, "pairs: address and steps must be even");
+  return t;
+}
+
+Tensor Tensor::Unpaired() const {
+  if (!pair) Fail(*this, "these are no pairs");
+  Tensor t = *this;
+  t.pair = false;
+  for (Dim& dim : t.dims) dim.step *= 2;
+  t.dims.push_back({2, 1, 0});
+  return t;
+}
+
+Tensor Tensor::PairLayout() const {
+  Tensor t = Split(0, 2);
+  const Dim number = t.dims[1];
+  t.dims.erase(t.dims.begin() + 1);
+  t.dims.push_back(number);
+  return t;
+}
+
 Tensor Tensor::Merge(std::size_t dim) const {
   NeedDim(*this, dim + 1, "merge");
   const Dim outer = dims[dim], inner = dims[dim + 1];
@@ -170,7 +204,7 @@ std::string Tensor::Describe() const {
     std::snprintf(where, sizeof where, " in %s p%u @0x%llx", Name(place), part,
                   static_cast<unsigned long long>(address));
   }
-  std::string text = (name.empty() ? "(unnamed)" : name) + " " + std::string(isa::Name(dtype));
+  std::string text = (name.empty() ? "(unnamed)" : name) + " " + std::string(isa::Name(dtype)) + (pair ? " pairs" : "");
   for (const Dim& dim : dims) text += "[" + std::to_string(dim.size) + "]";
   return text + where;
 }

@@ -33,6 +33,7 @@ struct Tensor {
   std::uint64_t address = 0;  // DRAM: byte address; on chip: byte offset in the partition
   std::uint32_t part = 0;     // on chip: partition of the first element
   std::vector<Dim> dims;
+  bool pair = false;  // an element is two neighbouring 8-bit values: operands of a matmul at twice the rate
 
   // Row-major tensors.
   static Tensor Dram(std::string name, std::uint64_t address, isa::Dtype dtype,
@@ -40,7 +41,7 @@ struct Tensor {
   static Tensor OnChip(std::string name, Place place, isa::Dtype dtype, std::uint32_t part,
                        std::uint64_t offset, const std::vector<std::uint32_t>& shape);
 
-  std::uint32_t ElementBytes() const { return isa::DtypeBytes(dtype); }
+  std::uint32_t ElementBytes() const { return isa::DtypeBytes(dtype) * (pair ? 2 : 1); }
   std::uint64_t Elements() const;
   std::uint64_t Bytes() const { return Elements() * ElementBytes(); }
   std::vector<std::uint32_t> Shape() const;
@@ -55,6 +56,12 @@ struct Tensor {
   Tensor Split(std::size_t dim, std::uint32_t inner) const;     // [n] -> [n / inner][inner]
   Tensor Merge(std::size_t dim) const;                          // [a][b] -> [a * b], if even steps
   Tensor Named(std::string new_name) const;
+  // 8-bit values [..][2], the last dimension bytes side by side, as pairs [..], and back.
+  Tensor Paired() const;
+  Tensor Unpaired() const;
+  // 8-bit values [K][..] as [K/2][..][2], value k of dimension 0 being number k % 2 of k / 2: copied to a tensor that was
+  // Unpaired() it makes the operand of a matmul of pairs.
+  Tensor PairLayout() const;
 
   // "x bf16[16][512] in SBUF p0 @0x400"
   std::string Describe() const;

@@ -152,16 +152,24 @@ TileGemmPlan PlanTileGemm(const isa::Config& config, std::uint32_t k, std::uint3
 
 namespace {
 
+// Elements of two bytes: one value, or two.
+std::vector<std::uint32_t> Shape(bool pair, std::vector<std::uint32_t> shape) {
+  if (pair) shape.push_back(2);
+  return shape;
+}
+Tensor Operands(const Tensor& values, bool pair) { return pair ? values.Paired() : values; }
+
 // One operand's slab in SBUF: stripe after stripe of `pitch` columns.
 struct Resident {
   Dtype dtype = Dtype::kBf16;
+  bool pair = false;
   std::uint64_t address = 0;
   std::uint32_t first = 0, pitch = 0;  // columns of the slab
 
   Tensor Columns(const char* name, std::uint32_t stripe, std::uint32_t column, std::uint32_t parts,
                  std::uint32_t columns) const {
     const std::uint64_t at = std::uint64_t{stripe} * pitch + (column - first);
-    return Tensor::OnChip(name, Place::kSbuf, dtype, 0, address + at * isa::DtypeBytes(dtype), {parts, columns});
+    return Operands(Tensor::OnChip(name, Place::kSbuf, dtype, 0, address + at * kElementBytes, Shape(pair, {parts, columns})), pair);
   }
 };
 
@@ -221,7 +229,7 @@ class SlabBuilder {
   Resident Load(Queue ring, const Tensor& dram, std::uint32_t first) {
     const std::uint32_t columns = dram.Size(1);
     const auto name = dram.name + " slab";
-    Tensor to = builder_.Sbuf(name, dram.dtype, {rows_, plan_.stripes, columns}, 0, 8);
+    Tensor to = Operands(builder_.Sbuf(name, dram.dtype, Shape(dram.pair, {rows_, plan_.stripes, columns}), 0, 8), dram.pair);
     const std::uint32_t whole = plan_.k / rows_;
     Counter& loaded = loaded_[ring == Queue::kDma0 ? 0 : 1];
     if (whole > 0) {
@@ -234,12 +242,13 @@ class SlabBuilder {
       builder_.Copy(ring, last.Slice(0, 0, parts), dram.Slice(0, whole * rows_, parts).Insert(1),
                     {{}, loaded.Tick(), false});
       if (plan_.pack > 1) {  // the whole stripe is read
-        const Tensor zero = Tensor::Dram("zeros", zeros_.address, dram.dtype, {rows_ - parts, 1, columns});
+        const Tensor zero = Operands(
+            Tensor::Dram("zeros", zeros_.address, dram.dtype, Shape(dram.pair, {rows_ - parts, 1, columns})), dram.pair);
         if (zero.Bytes() > zeros_.Bytes()) Fail(zeros_.Describe() + " is shorter than " + zero.Describe());
         builder_.Copy(ring, last.Slice(0, parts, rows_ - parts), zero, {{}, loaded.Tick(), false});
       }
     }
-    return {dram.dtype, to.address, first, columns};
+    return {dram.dtype, dram.pair, to.address, first, columns};
   }
 
   // The first columns of an instruction and of the tile behind it are read in the same cycle. If their words share a
@@ -272,8 +281,9 @@ class SlabBuilder {
     return {loaded_[0].Until(loaded_[0].count()), loaded_[1].Until(loaded_[1].count())};
   }
 
-  static Tensor Psum(std::uint32_t bank, std::uint32_t word, std::uint32_t parts, std::uint32_t words) {
-    return Tensor::OnChip("sums", Place::kPsum, Dtype::kFp32, 0, (bank * kBank + word) * 4, {parts, words});
+  Tensor Psum(std::uint32_t bank, std::uint32_t word, std::uint32_t parts, std::uint32_t words) const {
+    const Dtype dtype = moving_.dtype == Dtype::kInt8 ? Dtype::kInt32 : Dtype::kFp32;
+    return Tensor::OnChip("sums", Place::kPsum, dtype, 0, (bank * kBank + word) * 4, {parts, words});
   }
 
   void BuildGroups() {

@@ -47,8 +47,9 @@ struct TileGemmPlan {
 TileGemmPlan PlanTileGemm(const isa::Config& config, std::uint32_t k, std::uint32_t m, std::uint32_t n);
 
 struct TileGemmSpec {
-  Tensor a;      // DRAM [K][M], bf16
-  Tensor b;      // DRAM [K][N], bf16
+  // DRAM [K][M] and [K][N] of bf16 or fp16, or [K/2][M] and [K/2][N] pairs of fp8 or int8 (Tensor::Paired): half the cycles.
+  Tensor a;
+  Tensor b;
   Tensor c;      // DRAM [M][N], fp32; quick if the side that moves is the one whose elements touch
   Tensor zeros;  // DRAM, at least Rows * 16 zero elements of two bytes; used if the plan packs stripes
 };

@@ -80,8 +80,7 @@ class Trainer::Impl {
     if (!examples_) throw TrainError("step: no examples yet (SetExamples)");
     const std::size_t first = position_ * options_.batch;
     PutBatch(*examples_, std::span(order_).subspan(first, options_.batch), true);
-    std::vector<std::uint8_t> before;
-    if (options_.check_nonfinite) before = TrainedState();
+    if (options_.check_nonfinite) TrainedState(&before_);
     TurnKnobs();
     device_.LoadProgram(program_.program);
     device_.ClearCounters();
@@ -93,7 +92,7 @@ class Trainer::Impl {
     report.step = step_ + 1;
     report.epoch = epoch_;
     if (!std::isfinite(report.loss) && options_.check_nonfinite) {
-      SetTrainedState(before);
+      SetTrainedState(before_);
       throw NonfiniteLoss("step " + std::to_string(report.step) + ": the loss is " +
                           (std::isnan(report.loss) ? "NaN" : "infinite") + "; " + FirstNonfinite());
     }
@@ -219,11 +218,10 @@ class Trainer::Impl {
     }
   }
   // Parameters, their state and copies, then the rounders.
-  std::vector<std::uint8_t> TrainedState() {
-    std::vector<std::uint8_t> bytes(trained_end_ - trained_begin_);
-    device_.Read(trained_begin_, std::as_writable_bytes(std::span(bytes)));
-    for (const std::uint32_t state : Rounders()) Append(bytes, state);
-    return bytes;
+  void TrainedState(std::vector<std::uint8_t>* bytes) {
+    bytes->resize(trained_end_ - trained_begin_);
+    device_.Read(trained_begin_, std::as_writable_bytes(std::span(*bytes)));
+    for (const std::uint32_t state : Rounders()) Append(*bytes, state);
   }
   void SetTrainedState(std::span<const std::uint8_t> bytes) {
     const std::size_t dram = trained_end_ - trained_begin_;
@@ -240,7 +238,8 @@ class Trainer::Impl {
     Append(bytes, position_);
     Append(bytes, examples_crc_);
     Append(bytes, FloatBits(rate_));
-    const std::vector<std::uint8_t> trained = TrainedState();
+    std::vector<std::uint8_t> trained;
+    TrainedState(&trained);
     bytes.insert(bytes.end(), trained.begin(), trained.end());
     return bytes;
   }
@@ -646,7 +645,8 @@ class Trainer::Impl {
   // Rows of the examples into the batch that programs read: data movement alone.
   void PutBatch(const StoredExamples& e, std::span<const std::uint32_t> which, bool training) {
     PutRows(e, which);
-    std::vector<std::byte> rows(which.size() * e.row_bytes);
+    std::vector<std::byte>& rows = batch_rows_;
+    rows.assign(which.size() * e.row_bytes, std::byte{0});
     for (std::size_t n = 0; n < which.size(); ++n) {
       const std::byte* from = &e.inputs[which[n] * e.row_bytes];
       if (training && options_.picture.max_shift != 0) {
@@ -743,6 +743,9 @@ class Trainer::Impl {
   std::uint32_t examples_crc_ = 0;
   std::vector<std::uint32_t> order_;
   std::map<std::uint32_t, std::optional<StepProgram>> evaluations_;
+  // Kept from step to step: memory of this size goes back to the system when it is freed.
+  std::vector<std::uint8_t> before_;
+  std::vector<std::byte> batch_rows_;
   float rate_ = 0;
   bool turned_ = false;
 };

@@ -39,7 +39,7 @@ class Core final : public VerilatedDevice {
  public:
   Core(const DeviceOptions& options, const VerilatedOptions& verilated)
       : VerilatedDevice(options), verilated_(verilated), dram_(options.dram_bytes) {
-    if (options.config.rows != VerilatedConfig().rows) {
+    if (options.config.name != VerilatedConfig().name) {
       throw LoadError(fmt::format("this program simulates the {} core, not {}: build with CONFIG={}",
                                   VerilatedConfig().name, options.config.name, options.config.name));
     }
@@ -553,7 +553,11 @@ class Core final : public VerilatedDevice {
 
 const isa::Config& VerilatedConfig() {
   static const isa::Config& config = *std::find_if(isa::kConfigs.begin(), isa::kConfigs.end(),
-                                                   [](const isa::Config& c) { return c.rows == kPsumLanes; });
+                                                   [](const isa::Config& c) { return c.name == DITHER_CONFIG; });
+  static_assert(std::any_of(isa::kConfigs.begin(), isa::kConfigs.end(), [](const isa::Config& c) {
+                  return c.name == DITHER_CONFIG && c.rows == kPsumLanes;
+                }),
+                "the Makefile names the configuration that the core was verilated with");
   return config;
 }
 

@@ -206,6 +206,135 @@ TEST_CASE("infinities and NaN reach exactly the sums that they are part of", "[f
   }
 }
 
+namespace {
+
+const isa::Config& WithPairs() {
+  return *std::find_if(isa::kConfigs.begin(), isa::kConfigs.end(), [](const isa::Config& c) { return c.pairs; });
+}
+
+// The values of pairs [K/2][columns] as a matrix [K][columns].
+golden::Matrix PairValues(Rig& rig, const Tensor& pairs) {
+  const std::uint32_t columns = pairs.Size(1);
+  golden::Matrix m(2 * pairs.Size(0), columns);
+  const auto raw = rig.Values(pairs.Unpaired().Merge(1));
+  for (std::size_t i = 0; i < raw.size(); ++i) {
+    const std::size_t part = i / (2 * columns), column = i / 2 % columns;
+    m.values[(2 * part + i % 2) * columns + column] = raw[i];
+  }
+  return m;
+}
+
+}  // namespace
+
+TEST_CASE("a matmul of fp8 pairs at any place accumulates, reuses, tiles and agrees with mathematics", "[functional][pair]") {
+  Rig rig(21, WithPairs());
+  std::normal_distribution<float> normal;
+  const Dtype types[] = {Dtype::kFp8E4M3, Dtype::kFp8E5M2};
+  for (int trial = 0; trial < 120; ++trial) {
+    const std::uint32_t tiles = trial % 3 == 0 ? 2 : 1, room = 8 / tiles;
+    const std::uint32_t k0 = rig.random() % room, k = 1 + rig.random() % (room - k0);
+    const std::uint32_t m0 = rig.random() % room, m = 1 + rig.random() % (room - m0);
+    const std::uint32_t n = kEdge[rig.random() % std::size(kEdge)];
+    // From subnormals to the largest numbers.
+    const float scale = std::ldexp(1.0f, static_cast<int>(rig.random() % 16) - 10);
+    const auto draw = [&] { return scale * normal(rig.random); };
+    rig.builder.SbufRelease(0);
+    const Tensor w = rig.builder.Sbuf("w", types[trial / 2 % 2], {k, m, 2}, k0).Paired();
+    const Tensor x = rig.builder.Sbuf("x", types[trial % 2], {k, n, 2}, k0).Paired();
+    const Tensor c = rig.builder.PsumBank("c", rig.random() % 8, Dtype::kFp32, {m, n}, m0);
+    const auto at = [&](Tensor t, std::uint32_t tile) {
+      t.part += tile * room;
+      return t;
+    };
+    std::vector<golden::Matrix> product(tiles), magnitude(tiles);
+    std::vector<std::vector<double>> old(tiles);
+    for (std::uint32_t t = 0; t < tiles; ++t) {
+      rig.Fill(at(w, t).Unpaired().Merge(1), draw);
+      rig.Fill(at(x, t).Unpaired().Merge(1), draw);
+      rig.Fill(at(c, t), draw);
+      product[t] = golden::Matmul(PairValues(rig, at(w, t)), PairValues(rig, at(x, t)), &magnitude[t]);
+      old[t] = rig.Values(at(c, t));
+    }
+    const bool accumulate = trial % 5 < 2;
+    rig.builder.Matmul(c, w, x, {.accumulate = accumulate, .count_nonfinite = trial % 7 == 0, .tiles = tiles});
+    ExecuteInside(rig.model, Queue::kTensor, rig.Last(Queue::kTensor));
+    std::vector<std::vector<double>> once(tiles);
+    for (std::uint32_t t = 0; t < tiles; ++t) once[t] = rig.Values(at(c, t));
+    rig.builder.Matmul(c, w, x, {.accumulate = true, .reuse = true, .tiles = tiles});
+    for (std::uint32_t t = 0; t < tiles; ++t) rig.Fill(at(w, t).Unpaired().Merge(1), draw);  // which is not read again
+    ExecuteInside(rig.model, Queue::kTensor, rig.Last(Queue::kTensor));
+    for (std::uint32_t t = 0; t < tiles; ++t) {
+      const auto twice = rig.Values(at(c, t));
+      for (std::size_t i = 0; i < twice.size(); ++i) {
+        CAPTURE(trial, t, i);
+        const double base = accumulate ? old[t][i] : 0;
+        const double bound = (magnitude[t].values[i] + std::fabs(base)) * std::ldexp(1, -22);
+        REQUIRE(std::fabs(once[t][i] - (base + product[t].values[i])) <= bound);
+        REQUIRE(std::fabs(twice[i] - (base + 2 * product[t].values[i])) <= 3 * bound);
+      }
+    }
+  }
+}
+
+TEST_CASE("sums of e4m3 pairs whose products lie within 2^20 are exact but for the last rounding", "[functional][pair]") {
+  Rig rig(22, WithPairs());
+  for (int trial = 0; trial < 200; ++trial) {
+    rig.builder.SbufRelease(0);
+    const Tensor w = rig.builder.Sbuf("w", Dtype::kFp8E4M3, {8, 8, 2}).Paired();
+    const Tensor x = rig.builder.Sbuf("x", Dtype::kFp8E4M3, {8, 40, 2}).Paired();
+    const Tensor c = rig.builder.PsumBank("c", 0, Dtype::kFp32, {8, 40});
+    // Exponents from subnormal up to 10 binades: sums of two within 20.
+    const int low = trial % 4 == 0 ? -9 : -6;
+    const auto draw = [&] {
+      const float m = 1.0f + static_cast<float>(rig.random() % 8) / 8;
+      return (rig.random() % 2 ? m : -m) * std::ldexp(1.0f, low + static_cast<int>(rig.random() % 11));
+    };
+    rig.Fill(w.Unpaired().Merge(1), draw);
+    rig.Fill(x.Unpaired().Merge(1), draw);
+    const golden::Matrix want = golden::Matmul(PairValues(rig, w), PairValues(rig, x));
+    rig.builder.Matmul(c, w, x);
+    ExecuteInside(rig.model, Queue::kTensor, rig.Last(Queue::kTensor));
+    const auto got = rig.Values(c);
+    // Sums of 16 products of 8 bits over 20 binades are exact in double precision.
+    for (std::size_t i = 0; i < got.size(); ++i) REQUIRE(got[i] == static_cast<double>(static_cast<float>(want.values[i])));
+  }
+}
+
+TEST_CASE("every pair of 8-bit patterns has its product in either lane, infinities and NaN included", "[functional][pair]") {
+  Rig rig(23, WithPairs());
+  const Dtype w_type = GENERATE(Dtype::kFp8E4M3, Dtype::kFp8E5M2, Dtype::kInt8);
+  const Dtype x_type = GENERATE(Dtype::kFp8E4M3, Dtype::kFp8E5M2, Dtype::kInt8);
+  if ((w_type == Dtype::kInt8) != (x_type == Dtype::kInt8)) return;
+  const bool integer = w_type == Dtype::kInt8;
+  const Tensor w = rig.builder.Sbuf("w", w_type, {1, 8, 2}).Paired(), x = rig.builder.Sbuf("x", x_type, {1, 256, 2}).Paired();
+  const Tensor c = rig.builder.PsumBank("c", 0, integer ? Dtype::kInt32 : Dtype::kFp32, {8, 256});
+  for (std::uint32_t lane = 0; lane < 2; ++lane) {
+    // The other lane holds zeros: nothing but infinity times zero, which is not among these, comes from there.
+    std::memset(rig.model.memory().Sbuf(0) + w.address, 0, 16);
+    std::memset(rig.model.memory().Sbuf(0) + x.address, 0, 512);
+    for (std::uint32_t v = 0; v < 256; ++v) rig.model.memory().Sbuf(0)[x.address + 2 * v + lane] = static_cast<std::uint8_t>(v);
+    for (std::uint32_t first = 0; first < 256; first += 8) {
+      for (std::uint32_t v = 0; v < 8; ++v) {
+        rig.model.memory().Sbuf(0)[w.address + 2 * v + lane] = static_cast<std::uint8_t>(first + v);
+      }
+      rig.builder.Matmul(c, w, x);
+      ExecuteInside(rig.model, Queue::kTensor, rig.Last(Queue::kTensor));
+      const auto got = rig.Values(c);
+      for (std::uint32_t m = 0; m < 8; ++m) {
+        for (std::uint32_t n = 0; n < 256; ++n) {
+          const double want = tb::Value(w_type, first + m) * tb::Value(x_type, n);
+          CAPTURE(lane, first + m, n);
+          if (std::isnan(want)) {
+            REQUIRE(std::isnan(got[m * 256 + n]));
+          } else {
+            REQUIRE(got[m * 256 + n] == want);
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("fp16 and fp32 products in pieces are as good as fp32 can hold", "[functional]") {
   Rig rig(9);
   std::normal_distribution<float> normal;

@@ -52,8 +52,8 @@ inline void ExecuteInside(FunctionalModel& model, Queue queue, const isa::Encode
 }
 
 struct Rig {
-  explicit Rig(unsigned seed)
-      : model(isa::kConfigs[0], 0x1000, 1 << 16), builder(isa::kConfigs[0]), random(seed) {
+  explicit Rig(unsigned seed, const isa::Config& config = isa::kConfigs[0])
+      : model(config, 0x1000, 1 << 16), builder(config), random(seed) {
     for (auto& byte : model.memory().sbuf) byte = static_cast<std::uint8_t>(random());
     for (auto& byte : model.memory().psum) byte = static_cast<std::uint8_t>(random());
     for (auto& byte : model.dram().bytes) byte = static_cast<std::uint8_t>(random());

@@ -388,6 +388,40 @@ TEST_CASE("tiles side by side stay in their halves or quarters", "[check][direct
   CHECK(tiled(3, 1, 1, 0, 0).err == Err::kBadFunc);
 }
 
+TEST_CASE("pairs are two bytes of two 8-bit numbers, and only where the array takes them", "[check][directed]") {
+  constexpr CheckLimits kPairs = {8, 16384, 0x10000, 0x20000, true};
+  E p = Matmul();
+  p.pair = 1;
+  p.dtype_0 = Code(Dtype::kFp8E4M3);
+  p.dtype_1 = Code(Dtype::kFp8E5M2);
+  const auto check = [&](const std::function<void(E&)>& change) {
+    return CheckInstruction(Queue::kTensor, isa::Encode(With<E>(p, change)), kPairs);
+  };
+  CHECK(check([](E&) {}) == CheckResult{});
+  CHECK(check([](E& i) { i.tiles = 1, i.parts = 4; }) == CheckResult{});
+  CHECK(check([](E& i) { i.dtype_0 = i.dtype_1 = 6, i.dtype_d = 7; }) == CheckResult{});
+  CHECK(Check(Queue::kTensor, p) == CheckResult{Err::kBadFunc, 0, 0});  // a core without
+  CHECK(check([](E& i) { i.opcode = Code(isa::Op::kTranspose); }) == CheckResult{Err::kBadFunc, 0, 0});
+  CHECK(CheckInstruction(Queue::kVector, isa::Encode(With<E>(Tensor(), [](E& i) { i.pair = 1; })), kPairs) ==
+        CheckResult{Err::kBadFunc, 0, 0});
+  for (int d = 0; d < 16; ++d) {
+    const bool fp8 = d == 4 || d == 5;
+    CAPTURE(d);
+    CHECK(check([&](E& i) { i.dtype_0 = static_cast<std::uint8_t>(d); }) ==
+          (fp8 ? CheckResult{} : CheckResult{Err::kBadDtype, 1, 0}));
+    CHECK(check([&](E& i) { i.dtype_1 = static_cast<std::uint8_t>(d); }) ==
+          (fp8 ? CheckResult{} : CheckResult{Err::kBadDtype, 2, 0}));
+  }
+  CHECK(check([](E& i) { i.piece_0 = 1; }) == CheckResult{Err::kBadDtype, 1, 0});
+  CHECK(check([](E& i) { i.off_0 = 1; }) == CheckResult{Err::kMisaligned, 1, 0});
+  CHECK(check([](E& i) { i.off_1 = 3; }) == CheckResult{Err::kMisaligned, 2, 0});
+  // 16 and 4 elements of two bytes.
+  CHECK(check([](E& i) { i.off_0 = 16384 - 32; }) == CheckResult{});
+  CHECK(check([](E& i) { i.off_0 = 16384 - 30; }) == CheckResult{Err::kSbufRange, 1, 16384 + 1});
+  CHECK(check([](E& i) { i.off_1 = 16384 - 8; }) == CheckResult{});
+  CHECK(check([](E& i) { i.off_1 = 16384 - 6; }) == CheckResult{Err::kSbufRange, 2, 16384 + 1});
+}
+
 TEST_CASE("a transpose reads one source and writes as many words as it has rows",
           "[check][directed]") {
   E t = Matmul();
@@ -626,9 +660,11 @@ TEST_CASE("what passes the checks touches only bytes that exist", "[check][rando
                                             {d.src_addr, d.src_str, Indexed::kSource}}) {
         const bool sbuf = (addr >> 44) == 1;
         const bool table = side == indexed;
-        walk(d.size, [&, addr = addr, str = str](auto k) {
-          // Of a table the first row and the last one tell.
-          if (table) k[2] = k[2] % 2 != 0 || d.size[2] == 1 ? isa::Limit(limited) - std::int64_t{1} : 0;
+        // Of a table the first row and the last one tell.
+        auto points = d.size;
+        if (table) points[2] = 2;
+        walk(points, [&, addr = addr, str = str](auto k) {
+          if (table) k[2] *= isa::Limit(limited) - std::int64_t{1};
           std::int64_t byte = sbuf ? addr & 0xfffff : addr, part = (addr >> 20) & 0xffffff;
           for (int m = 0; m < 4; ++m) {
             const std::int64_t low = (static_cast<std::int64_t>(str[m]) << 44) >> 44;

@@ -19,7 +19,7 @@ module dot_align_proof #(
     assign by[8*i +: 8] = 8'(shift_i[5*i +: 5]);
   end
   dot_group #(.D(2), .Frac(Frac)) u_group (
-    .clk_i,
+    .clk_i, .mode_i ('0), .xp_i ('0), .wp_i ('0), .xq_i ('0), .wb_i ('0),
     .xe_i ('0), .xnz_i ('0), .xinf_i ('0), .xs_i (sign_i), .we_i (by), .ws_i ('0),
     .xm_i (high), .xt_i ('0), .wm_i (low), .exp_o (), .sum_o (), .flags_o ()
   );

@@ -25,7 +25,8 @@ module dot_exponent_proof #(
   logic [8:0]     largest;
   logic [2:0]     flags;
   dot_exponent #(.D(D), .Cuts(Cuts), .Fast(Fast)) u_exponent (
-    .clk_i, .xe_i, .xnz_i (xnz), .xinf_i (xinf), .xs_i, .we_i, .ws_i,
+    .clk_i, .mode_i ('0), .xp_i ('0), .wp_i ('0), .mode_o (), .shift1_o (), .sign1_o (),
+    .xe_i, .xnz_i (xnz), .xinf_i (xinf), .xs_i, .we_i, .ws_i,
     .shift_o (shift), .sign_o (sign), .largest_o (largest), .flags_o (flags)
   );
 

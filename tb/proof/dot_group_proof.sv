@@ -69,7 +69,7 @@ module dot_group_proof #(
   logic [SumW-1:0] sum, model_sum;
   logic [2:0]      flags, model_flags;
   dot_group #(.D(D), .Frac(Frac), .Cuts(Cuts), .Fast(Fast)) u_group (
-    .clk_i, .xe_i (xe), .xnz_i (xnz), .xinf_i (xinf), .xs_i (xs), .xm_i (xm_q[Early-1]), .xt_i (xt),
+    .clk_i, .mode_i ('0), .xp_i ('0), .wp_i ('0), .xq_i ('0), .wb_i ('0), .xe_i (xe), .xnz_i (xnz), .xinf_i (xinf), .xs_i (xs), .xm_i (xm_q[Early-1]), .xt_i (xt),
     .we_i (we), .ws_i (ws), .wm_i (wm_q[Early-1]), .exp_o (exp), .sum_o (sum), .flags_o (flags)
   );
   dot_group_model #(.D(D), .Frac(Frac), .Cuts(Cuts)) u_model (

@@ -16,7 +16,7 @@ module dot_product_proof #(
   assign w = w_raw_i & Mask;
 
   dot_group #(.D(2), .Fast(Fast)) u_group (
-    .clk_i,
+    .clk_i, .mode_i ('0), .xp_i ('0), .wp_i ('0), .xq_i ('0), .wb_i ('0),
     .xe_i (16'h8080), .xnz_i (2'b11), .xinf_i (2'b00), .xs_i (2'b00), .we_i (16'h8080), .ws_i (2'b00),
     .xm_i ({8'b0, x}), .xt_i ({10'b0, 10'(x) + 10'(x) + 10'(x)}), .wm_i ({8'b0, w}),
     .exp_o (), .sum_o (), .flags_o ()

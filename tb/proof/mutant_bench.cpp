@@ -17,6 +17,7 @@ namespace {
 
 using dither::model::ColumnSum;
 
+// As scripts/mutants.py sets the PE: no cuts.
 constexpr int kD = 4, kSumW = 32, kEarly = 1, kLate = 1, kSteps = 3;
 
 // One dot product and what it meets: everything is drawn once and used by every mutant.

@@ -38,7 +38,7 @@ module mutant_miter #(
     assign xt[10*i +: 10] = m + m + m;
   end
   always_ff @(posedge clk_i) begin
-    // Significands are a cycle behind.
+    // Significands are a cycle behind: a PE without cuts, as scripts/mutants.py sets it.
     {xm_q, wm_q, shift_q, swap_q} <= {xm, wm, shift_i, swap_i};
   end
 
@@ -53,6 +53,7 @@ module mutant_miter #(
       .we_shift_i (shift_i), .we_swap_i (swap_i), .wm_shift_i (shift_q), .wm_swap_i (swap_q),
       .we_i (we), .ws_i (ws), .wm_i (wm_q),
       .we_o (weights[D*17*k+D*9 +: D*8]), .ws_o (weights[D*17*k+D*8 +: D]), .wm_o (weights[D*17*k +: D*8]),
+      .wp_i ('0), .wp_o (), .mode_i ('0), .xp_i ('0), .xq_i ('0),
       .xe_i (xe), .xnz_i (xnz), .xinf_i (xinf), .xs_i (xs), .xm_i (xm_q), .xt_i (xt),
       .n_exp_i, .n_sum_i, .n_flags_i,
       .s_exp_o (exp[9*k +: 9]), .s_sum_o (sum[SumW*k +: SumW]), .s_flags_o (flags[3*k +: 3])

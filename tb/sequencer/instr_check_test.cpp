@@ -66,7 +66,7 @@ class Checker {
 CheckLimits Limits(int rows, bool offset_window) {
   const std::uint64_t base = offset_window ? 0x123'4567'8000 : 0;
   return {static_cast<std::uint32_t>(rows), rows == 8 ? 16384u : 65536u, base,
-          base + (offset_window ? 0x40000 : (1ull << 44))};
+          base + (offset_window ? 0x40000 : (1ull << 44)), rows == 16};
 }
 
 }  // namespace

@@ -77,8 +77,7 @@ class InstructionGenerator {
                                       Below((last - first) / esize + 1) * std::int64_t{esize});
   }
   std::uint32_t Offset(const std::array<std::uint16_t, 4>& size,
-                       const std::array<std::int16_t, 4>& str, std::uint8_t dtype, bool psum) {
-    const std::uint32_t esize = isa::DtypeBytes(static_cast<isa::Dtype>(dtype));
+                       const std::array<std::int16_t, 4>& str, std::uint32_t esize, bool psum) {
     std::int64_t lo = 0, hi = 0;
     for (int k = 0; k < 4; ++k) {
       const std::int64_t d = std::int64_t{esize} * (size[k] - 1) * str[k];
@@ -179,6 +178,12 @@ class InstructionGenerator {
           i.piece_0 = integer ? 0 : Below(kPieces[i.dtype_0]);
           i.piece_1 = integer ? 0 : Below(kPieces[i.dtype_1]);
           i.tiles = Bits(1) ? 0 : Below(3);
+          if (limits_.pairs && Bits(1)) {
+            i.pair = 1;
+            i.dtype_0 = integer ? 6 : 4 + Below(2);
+            i.dtype_1 = integer ? 6 : 4 + Below(2);
+            i.piece_0 = i.piece_1 = 0;
+          }
         }
         const int room = rows >> i.tiles;
         i.parts = std::min<int>(i.parts, 1 + Below(room));
@@ -216,9 +221,9 @@ class InstructionGenerator {
     }
     std::array<std::uint16_t, 4> size_d = i.size;
     if (i.opcode == static_cast<std::uint8_t>(isa::Op::kStats)) size_d[0] = 2;
-    i.off_d = Offset(size_d, i.str_d, i.dtype_d, i.space_d);
-    i.off_0 = Offset(i.size, i.str_0, i.dtype_0, i.space_0);
-    i.off_1 = Offset(size1, i.str_1, i.dtype_1, i.space_1);
+    i.off_d = Offset(size_d, i.str_d, ElementBytes(i, 0), i.space_d);
+    i.off_0 = Offset(i.size, i.str_0, ElementBytes(i, 1), i.space_0);
+    i.off_1 = Offset(size1, i.str_1, ElementBytes(i, 2), i.space_1);
     if (i.opcode == static_cast<std::uint8_t>(isa::Op::kLoad)) i.off_0 &= ~7u;
     if (!Writes(i) && Bits(1)) {
       i.dtype_d = Bits(4);
@@ -323,16 +328,17 @@ class InstructionGenerator {
       return;
     }
     if (Below(20) == 0) {  // a reserved bit
-      constexpr std::array<int, 5> kReserved = {23, 63, 126, 189, 218};
-      constexpr std::array<int, 5> kLength = {1, 1, 1, 3, 6};
-      const int n = Below(5);  // 127 is count_nf
+      constexpr std::array<int, 4> kReserved = {23, 63, 189, 218};
+      constexpr std::array<int, 4> kLength = {1, 1, 3, 6};
+      const int n = Below(4);
       isa::SetBits(e, kReserved[n] + Below(kLength[n]), 1, 1);
       return;
     }
     isa::EngineInstr i = isa::DecodeEngineInstr(e);
     const int dim = Below(4);
     const auto delta = static_cast<std::uint32_t>(Below(9) - 4);
-    switch (Below(33)) {
+    switch (Below(34)) {
+      case 33: i.pair ^= 1; break;
       case 32: i.sum = Bits(2); break;
       case 27: i.func_1 = Bits(1) ? Bits(8) : Below(24); break;
       case 28: i.gen_0 = Bits(2); break;

@@ -19,9 +19,9 @@ namespace {
 
 using dither::model::ColumnSum;
 
-constexpr int kCols = sizeof(Vpe_array::res_o) / 4, kRows = kCols;
-constexpr int kWidth = dither::tb::PeWidth(kRows);
-constexpr int kLatency = dither::tb::ArrayLatency(kRows, kCols);
+constexpr int kCols = dither::tb::kArrayCols, kRows = kCols;
+constexpr int kWidth = dither::tb::kArrayPeRows;
+constexpr int kLatency = dither::tb::kArrayLatency;
 constexpr int kRing = 32;  // columns in flight, by cycle
 static_assert(kLatency + 5 < kRing);
 

@@ -17,12 +17,18 @@ namespace {
 
 using dither::model::ColumnDot;
 
+using dither::isa::Dtype;
+using dither::model::Factor;
+using dither::tb::ArrayMode;
+using dither::tb::kArrayLatency;
+using dither::tb::kArrayPairs;
+using dither::tb::PortColumn;
 using dither::tb::PutOperands;
+using dither::tb::PutWords;
 
-constexpr int kCols = sizeof(Vpe_array::res_o) / 4;
+constexpr int kCols = dither::tb::kArrayCols;
 constexpr int kRows = kCols;
-constexpr int kWidth = dither::tb::PeWidth(kRows);
-constexpr int kArrayLatency = dither::tb::ArrayLatency(kRows, kCols);
+constexpr int kWidth = dither::tb::kArrayPeRows;
 
 using Row16 = std::vector<std::uint16_t>;
 
@@ -44,6 +50,55 @@ std::uint16_t RandomOperand(std::mt19937& rng, int kind) {
   }
 }
 
+// Kinds beyond these are of arrays with pairs: words that are legal in every mode, so that the mode changes from column
+// to column on the same weights; fp8 pairs, format by format; int8 pairs.
+constexpr int kSingleKinds = 8, kAnyMode = 8, kFirstFp8 = 9, kInt8Pairs = 13, kKinds = kArrayPairs ? 14 : kSingleKinds;
+
+// An fp8 or int8 byte: of a few binades, or any.
+std::uint8_t RandomByte(std::mt19937& rng, Dtype dtype) {
+  const std::uint32_t r = rng();
+  if (dtype == Dtype::kInt8) return static_cast<std::uint8_t>(r >> 8 & 3 ? r : r & 1 ? 0x80 : 0x7f);
+  const int man = dtype == Dtype::kFp8E4M3 ? 3 : 2;
+  switch (r >> 8 & 7) {
+    case 0: return static_cast<std::uint8_t>(r >> 16 & 15 ? r & ~0x60u : r);                  // small, rarely anything
+    case 1: return static_cast<std::uint8_t>((r & 0x80) | (r >> 16) % (2u << man));            // subnormal or just above
+    case 2: return static_cast<std::uint8_t>((r & 0x80) | (dtype == Dtype::kFp8E4M3 ? 0x7e : 0x7b));  // largest
+    default: return static_cast<std::uint8_t>((r & 0x80) | (0x30 + (r >> 16) % 0x18));          // ordinary
+  }
+}
+
+PortColumn RandomColumn(std::mt19937& rng, int kind, bool moving) {
+  PortColumn column;
+  if (kind < kSingleKinds) {
+    Row16 bits(kRows);
+    for (auto& b : bits) b = RandomOperand(rng, kind);
+    return dither::tb::SingleColumn(bits);
+  }
+  for (int r = 0; r < kRows; ++r) {
+    if (kind == kAnyMode) {
+      // No exponent and no significand of any mode is zero, magnitudes stay below 128, and the signs are one.
+      const std::uint32_t e = (1 + rng() % 3) << 5 | (1 + rng() % (rng() % 64 ? 30 : 31));
+      const std::uint32_t m = (1 + rng() % 7) << 4 | (1 + rng() % 15);
+      column.words.push_back((rng() & 1 ? 0x90000u : 0) | (rng() % 4) << 17 | e << 8 | m);
+      continue;
+    }
+    Dtype dtype = Dtype::kInt8;
+    if (kind < kInt8Pairs) {
+      const bool second = ((kind - kFirstFp8) >> (moving ? 0 : 1) & 1) != 0;
+      dtype = second ? Dtype::kFp8E5M2 : Dtype::kFp8E4M3;
+    }
+    const Factor f0 = dither::model::ToPairFactor(dtype, RandomByte(rng, dtype));
+    const Factor f1 = dither::model::ToPairFactor(dtype, RandomByte(rng, dtype));
+    column.words.push_back(PairWord(dtype == Dtype::kInt8 ? dither::tb::kModeInt8 : dither::tb::kModeFp8, f0, f1, &column.nan));
+  }
+  return column;
+}
+
+ArrayMode ModeOf(std::mt19937& rng, int kind) {
+  if (kind == kAnyMode) return static_cast<ArrayMode>(rng() % 3);
+  return kind < kSingleKinds ? dither::tb::kModeSingle : kind < kInt8Pairs ? dither::tb::kModeFp8 : dither::tb::kModeInt8;
+}
+
 struct Column {
   std::uint64_t cycle;  // at which it entered (a = 0)
   bool acc;
@@ -56,20 +111,25 @@ struct Column {
 
 TEST_CASE("every column sum equals the model while tiles swap without a gap", "[pe_array][random]") {
   const auto seed = GENERATE(range(1u, 4u));
-  const auto kind = GENERATE(0, 1, 2, 3, 4, 5, 6, 7);
-  const auto gap = GENERATE(0, 40);  // percent of cycles without a moving column
-  CAPTURE(seed, kind, gap);
-  std::mt19937 rng(seed * 97 + kind);
+  // The kind that every tile has; -1: each another one.
+  const auto all_kinds = GENERATE(range(-1, kKinds));
+  const auto gap = GENERATE(0, 40);    // percent of cycles without a moving column
+  const auto w_gap = gap == 0 ? 0 : 25;  // and, while a tile loads, without a stationary one
+  CAPTURE(seed, all_kinds, gap);
+  std::mt19937 rng(seed * 97 + static_cast<unsigned>(all_kinds));
   dither::tb::Clocked<Vpe_array> dut(seed);
   dut->w_valid_i = dut->swap_i = dut->x_valid_i = dut->acc_i = dut->int_i = 0;
 
-  std::vector<Row16> next(kCols, Row16(kRows)), active;  // [column][row]
+  std::vector<PortColumn> next(kCols), active(kCols);
+  int kind = all_kinds < 0 ? 0 : all_kinds, next_kind = kind;  // of the tiles
   std::deque<Column> flight;
   std::uint64_t checked = 0;
+  int mode_changes = 0;
+  ArrayMode last_mode = dither::tb::kModeSingle;
   // A tile is kCols cycles of weights; while it loads, the tile before it computes.
   int load = 0;           // weight columns already sent
   bool swapped = false;   // the next moving column is the first on new weights
-  for (auto& c : next) for (auto& v : c) v = RandomOperand(rng, kind);
+  for (auto& c : next) c = RandomColumn(rng, next_kind, false);
 
   const auto sample = [&] {
     const std::uint64_t now = dut.cycle();
@@ -88,9 +148,14 @@ TEST_CASE("every column sum equals the model while tiles swap without a gap", "[
   };
   dut.OnSample(sample);
 
-  const std::uint64_t tiles = 60;
+  const std::uint64_t tiles = all_kinds < 0 ? 120 : 60;
   std::uint64_t tile = 0;
   int moved = 0, moving = 0;
+  const auto noise = [&](void* port) {
+    std::vector<std::uint32_t> words(kRows);
+    for (auto& w : words) w = rng() & ((1u << dither::tb::kOperandBits) - 1);
+    PutWords(port, words);
+  };
   while (tile < tiles) {
     // PSUM words arrive when their column is ArrayLatency+2 old.
     dut->acc_i = 0;
@@ -107,35 +172,51 @@ TEST_CASE("every column sum equals the model while tiles swap without a gap", "[
       }
     }
     // Weights: one column a cycle, the last array column first.
-    dut->w_valid_i = load < kCols;
-    if (load < kCols) {
-      dut->w_nan_i = PutOperands(&dut->w_i, next[kCols - 1 - load]);
+    dut->w_valid_i = load < kCols && static_cast<int>(rng() % 100) >= w_gap;
+    if (dut->w_valid_i) {
+      PutWords(&dut->w_i, next[kCols - 1 - load].words);
+      dut->w_nan_i = next[kCols - 1 - load].nan;
       ++load;
+    } else {
+      noise(&dut->w_i);
+      dut->w_nan_i = static_cast<bool>(rng() & 1);
     }
     // Moving columns of the active tile.
-    dut->x_valid_i = 0;
-    if (moved < moving && static_cast<int>(rng() % 100) >= gap) {
-      Row16 x(kRows);
-      for (auto& v : x) v = RandomOperand(rng, kind);
-      dut->x_nan_i = PutOperands(&dut->x_i, x);
-      dut->x_valid_i = 1;
-      Column c{dut.cycle(), (rng() & 1) != 0, kind == 6 && rng() % 4 != 0, static_cast<int>(rng() % 4),
+    dut->x_valid_i = moved < moving && static_cast<int>(rng() % 100) >= gap;
+    if (dut->x_valid_i) {
+      const PortColumn x = RandomColumn(rng, kind, true);
+      PutWords(&dut->x_i, x.words);
+      dut->x_nan_i = x.nan;
+      const ArrayMode mode = ModeOf(rng, kind);
+      dut->mode_i = mode;
+      mode_changes += mode != last_mode;
+      last_mode = mode;
+      const std::vector<Factor> xf = FactorsOf(mode, x.words);
+      const int each = mode == dither::tb::kModeSingle ? 1 : 2;
+      const bool integers = kind == 6 || mode == dither::tb::kModeInt8;
+      Column c{dut.cycle(), (rng() & 1) != 0, integers && (kind != 6 || rng() % 4 != 0), static_cast<int>(rng() % 4),
                std::vector<std::uint32_t>(kCols), std::vector<std::uint32_t>(kCols)};
       for (int j = 0; j < kCols; ++j) {
         c.psum[j] = rng() % 3 ? (rng() & 0x807fffff) | ((rng() % 40 + 107) << 23) : rng();
-        const Row16& w = active[static_cast<std::size_t>(j)];
-        c.expected[j] = ColumnDot(x.data(), w.data(), kRows, kWidth, c.acc, c.psum[j]);
+        const PortColumn& w = active[static_cast<std::size_t>(j)];
+        const std::vector<Factor> wf = FactorsOf(mode, w.words);
+        c.expected[j] = ColumnDot(xf.data(), wf.data(), kRows * each, kWidth * each, c.acc, c.psum[j]);
+        if (x.nan || w.nan) c.expected[j] = dither::model::kCanonicalNan;
         if (!c.integer) continue;
         // Plain integer arithmetic is the referee here, not the column's formula.
         std::uint32_t sum = 0;
-        for (int r = 0; r < kRows; ++r) {
-          const std::uint32_t product = std::uint32_t{x[r] & 0x7fffu} * (w[r] & 0x7fffu);
-          sum += (x[r] ^ w[r]) & 0x8000 ? 0 - product : product;
+        for (std::size_t k = 0; k < xf.size(); ++k) {
+          const std::uint32_t product = xf[k].m * wf[k].m;
+          sum += xf[k].negative != wf[k].negative ? 0 - product : product;
         }
         c.expected[j] = (sum << (8 * c.shift)) + (c.acc ? c.psum[j] : 0);
       }
       flight.push_back(c);
       ++moved;
+    } else {
+      noise(&dut->x_i);
+      dut->x_nan_i = static_cast<bool>(rng() & 1);
+      dut->mode_i = kArrayPairs ? rng() % 3 : 0;
     }
     // The swap comes in the cycle before the first column that uses the new weights.
     dut->swap_i = 0;
@@ -147,7 +228,9 @@ TEST_CASE("every column sum equals the model while tiles swap without a gap", "[
     if (swapped) {
       swapped = false;
       active = next;
-      for (auto& c : next) for (auto& v : c) v = RandomOperand(rng, kind);
+      kind = next_kind;
+      if (all_kinds < 0) next_kind = static_cast<int>(rng() % kKinds);
+      for (auto& c : next) c = RandomColumn(rng, next_kind, false);
       load = 0;
       moved = 0;
       moving = kCols + static_cast<int>(rng() % 4) * static_cast<int>(rng() % 9);
@@ -156,6 +239,7 @@ TEST_CASE("every column sum equals the model while tiles swap without a gap", "[
     REQUIRE(dut.cycle() < 100000);
   }
   REQUIRE(checked > 50 * kCols);
+  if (kArrayPairs && all_kinds == kAnyMode) REQUIRE(mode_changes > 25 * kCols);
 }
 
 TEST_CASE("a bit below the foot's significand turns a tie into rounding up", "[pe_array][directed]") {
@@ -186,6 +270,7 @@ TEST_CASE("a bit below the foot's significand turns a tie into rounding up", "[p
   dut->swap_i = 0;
   dut->x_valid_i = 1;
   dut->x_nan_i = PutOperands(&dut->x_i, x);
+  dut->mode_i = 0;
   dut.Step();
   dut->x_valid_i = 0;
   dut.Run(kArrayLatency + 4);

@@ -60,7 +60,7 @@ module pe_product_tb #(
       .wm_shift_i (load_q[Early-1]), .wm_swap_i (load_q[Early]),
       .we_i (lane_i ? {w_exp, 8'b0} : {8'b0, w_exp}), .ws_i (lane_i ? {w_sign, 1'b0} : {1'b0, w_sign}),
       .wm_i (lane_i ? {w_sig_q[Early-1], 8'b0} : {8'b0, w_sig_q[Early-1]}),
-      .we_o (), .ws_o (), .wm_o (),
+      .we_o (), .ws_o (), .wm_o (), .wp_i ('0), .wp_o (), .mode_i ('0), .xp_i ('0), .xq_i ('0),
       .v_i ({Steps{1'b1}}),
       .xe_i (lane_i ? {x_exp, 8'b0} : {8'b0, x_exp}),
       .xnz_i (lane_i ? {x_exp != '0, 1'b0} : {1'b0, x_exp != '0}),

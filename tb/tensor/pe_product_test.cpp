@@ -12,13 +12,15 @@
 #include <vector>
 
 #include "Vpe_product_tb.h"
+#include "Vpe_product_tb_pe_product_tb.h"
 #include "sim/isa/isa.hpp"
 
 namespace {
 
 using dither::isa::Dtype;
 
-constexpr int kPes = 8, kSteps = 3;
+constexpr int kPes = 8;
+constexpr std::uint32_t kSteps = Vpe_product_tb_pe_product_tb::Steps;  // of a PE, as its RTL says
 
 // The value of an element as its format defines it: sign, exponent, mantissa. Shares nothing with the decoders.
 double Value(Dtype dtype, std::uint32_t bits) {

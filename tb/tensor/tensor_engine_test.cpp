@@ -24,6 +24,11 @@ using isa::Dtype;
 
 constexpr std::uint32_t kRows = sizeof(Vtensor_engine::te_r_data_i) / 4;
 constexpr std::uint32_t kSbufBytes = kRows == 8 ? 16384 : 65536;
+#ifdef DITHER_PAIRS  // as the engine was built (-GPairs)
+constexpr bool kPairs = true;
+#else
+constexpr bool kPairs = false;
+#endif
 
 using Sbuf = std::vector<std::vector<std::uint8_t>>;    // [partition][byte]
 using Psum = std::vector<std::vector<std::uint32_t>>;   // [partition][word]
@@ -34,22 +39,34 @@ std::uint32_t Load(const Sbuf& s, std::uint32_t part, std::int64_t off, Dtype d)
   return v;
 }
 
+using Factors = std::vector<dither::model::Factor>;
+// What a row takes of an element: one operand, or the two numbers of a pair.
+void PutElement(Factors& to, std::uint32_t row, const Sbuf& s, std::uint32_t part, std::int64_t off,
+                dither::model::OperandMode mode, bool pair) {
+  if (!pair) {
+    to[row] = dither::model::ToFactor(dither::model::ToOperand(mode, Load(s, part, off, mode.dtype)));
+    return;
+  }
+  for (std::uint32_t lane = 0; lane < 2; ++lane) {
+    to[2 * row + lane] = dither::model::ToPairFactor(mode.dtype, s[part][static_cast<std::size_t>(off) + lane]);
+  }
+}
+
 // architecture.md, matmul. `w` keeps the stationary tile from instruction to instruction.
 // Returns how many of the words written are infinite or NaN.
-std::uint32_t Reference(const isa::EngineInstr& i, const Sbuf& sbuf, Psum& psum,
-                        std::vector<std::vector<std::uint16_t>>& w) {
+std::uint32_t Reference(const isa::EngineInstr& i, const Sbuf& sbuf, Psum& psum, std::vector<Factors>& w) {
   std::uint32_t nonfinite = 0;
-  const auto d0 = static_cast<Dtype>(i.dtype_0), d1 = static_cast<Dtype>(i.dtype_1);
-  const int e0 = static_cast<int>(isa::DtypeBytes(d0)), e1 = static_cast<int>(isa::DtypeBytes(d1));
+  const bool pair = i.pair != 0;
+  const std::uint32_t each = pair ? 2 : 1;
+  const int e0 = static_cast<int>(dither::ElementBytes(i, 1)), e1 = static_cast<int>(dither::ElementBytes(i, 2));
   const std::uint32_t room = kRows >> i.tiles;
   if (!i.reuse) {
-    for (auto& col : w) col.assign(kRows, 0);
+    for (auto& col : w) col.assign(each * kRows, {});
     for (std::uint32_t t = 0; t < kRows; t += room)
       for (std::uint32_t m = 0; m < i.parts_d; ++m)
         for (std::uint32_t k = 0; k < i.parts; ++k)
-          w[t + i.part_d + m][t + i.part_1 + k] = dither::model::ToOperand(
-              dither::model::ModeOf1(i),
-              Load(sbuf, t + i.part_1 + k, i.off_1 + e1 * static_cast<int>(m) * i.str_1[0], d1));
+          PutElement(w[t + i.part_d + m], t + i.part_1 + k, sbuf, t + i.part_1 + k,
+                     i.off_1 + e1 * static_cast<int>(m) * i.str_1[0], dither::model::ModeOf1(i), pair);
   }
   for (int a = 0; a < i.size[3]; ++a)
     for (int b = 0; b < i.size[2]; ++b)
@@ -57,25 +74,29 @@ std::uint32_t Reference(const isa::EngineInstr& i, const Sbuf& sbuf, Psum& psum,
         for (int d = 0; d < i.size[0]; ++d) {
           const int at0 = d * i.str_0[0] + c * i.str_0[1] + b * i.str_0[2] + a * i.str_0[3];
           const int atd = d * i.str_d[0] + c * i.str_d[1] + b * i.str_d[2] + a * i.str_d[3];
-          std::vector<std::uint16_t> x(kRows, 0);
+          Factors x(each * kRows);
           for (std::uint32_t t = 0; t < kRows; t += room)
             for (std::uint32_t k = 0; k < i.parts; ++k)
-              x[t + i.part_0 + k] = dither::model::ToOperand(
-                  dither::model::ModeOf0(i),
-                  Load(sbuf, t + i.part_0 + k, static_cast<std::int64_t>(i.off_0) + e0 * at0, d0));
+              PutElement(x, t + i.part_0 + k, sbuf, t + i.part_0 + k, static_cast<std::int64_t>(i.off_0) + e0 * at0,
+                         dither::model::ModeOf0(i), pair);
           for (std::uint32_t t = 0; t < kRows; t += room)
             for (std::uint32_t m = 0; m < i.parts_d; ++m) {
               const auto& column = w[t + i.part_d + m];
               auto& word = psum[t + i.part_d + m][static_cast<std::size_t>(i.off_d / 4 + atd)];
-              constexpr int width = dither::model::DotWidth(kRows);
+              const std::uint32_t width = each * static_cast<std::uint32_t>(dither::model::DotWidth(kRows));
               dither::model::ColumnSum sum;
-              for (std::uint32_t r = 0; r < kRows; r += width) sum.AddGroup(&x[r], &column[r], width);
+              for (std::uint32_t r = 0; r < x.size(); r += width) sum.AddGroup(&x[r], &column[r], static_cast<int>(width));
               word = static_cast<Dtype>(i.dtype_d) == Dtype::kInt32 ? sum.FinishInt(i.acc, word, 0)
                                                                     : sum.Finish(i.acc, word);
               nonfinite += static_cast<Dtype>(i.dtype_d) == Dtype::kFp32 && (word >> 23 & 0xff) == 0xff;
             }
         }
   return nonfinite;
+}
+
+// An 8-bit dtype of pairs.
+Dtype PairDtype(std::mt19937& rng, bool integer) {
+  return integer ? Dtype::kInt8 : rng() % 2 ? Dtype::kFp8E4M3 : Dtype::kFp8E5M2;
 }
 
 // architecture.md, transpose: on plain bits, the array does not come into it.
@@ -106,14 +127,14 @@ class Bench {
       }
     for (auto& p : psum_) for (auto& v : p) v = (rng_() & 0x807fffff) | ((110 + rng_() % 30) << 23);
     expected_ = psum_;
-    weights_.assign(kRows, std::vector<std::uint16_t>(kRows, 0));
+    weights_.assign(kRows, Factors(2 * kRows));
     dut_->instr_valid_i = 0;
     dut_.OnDrive([this] { Drive(); });
     dut_.OnSample([this] { Sample(); });
   }
 
   void Push(const isa::EngineInstr& i) {
-    const dither::CheckLimits limits = {kRows, kSbufBytes, 0, 0};
+    const dither::CheckLimits limits = {kRows, kSbufBytes, 0, 0, kPairs};
     REQUIRE(dither::CheckInstruction(isa::Queue::kTensor, isa::Encode(i), limits).err == isa::Err::kNone);
     queue_.push_back(i);
     if (i.opcode == static_cast<std::uint8_t>(isa::Op::kTranspose)) {
@@ -222,7 +243,7 @@ class Bench {
   int refuse_;
   Sbuf sbuf_;
   Psum psum_, expected_;
-  std::vector<std::vector<std::uint16_t>> weights_;
+  std::vector<Factors> weights_;
   std::vector<isa::EngineInstr> queue_;
   std::size_t sent_ = 0, done_ = 0;
   bool x_granted_ = false, w_granted_ = false, r_granted_ = false;
@@ -283,9 +304,15 @@ TEST_CASE("random matmuls and transposes leave exactly the reference's PSUM", "[
       i.piece_0 = static_cast<std::uint8_t>(rng() % dither::PiecesOf(static_cast<Dtype>(i.dtype_0)));
       i.piece_1 = static_cast<std::uint8_t>(rng() % dither::PiecesOf(static_cast<Dtype>(i.dtype_1)));
     }
+    if (kPairs && !transpose && rng() % 3) {
+      i.pair = 1;
+      i.dtype_0 = static_cast<std::uint8_t>(PairDtype(rng, integer));
+      i.dtype_1 = static_cast<std::uint8_t>(PairDtype(rng, integer));
+      i.piece_0 = i.piece_1 = 0;
+    }
     if (may_reuse && !transpose && rng() % 4 == 0) {
       // Rows, columns and kind of the tile that is there; any moving operand.
-      const bool same = (last.dtype_d == i.dtype_d);
+      const bool same = last.dtype_d == i.dtype_d && last.pair == i.pair;
       i.reuse = 1;
       i.parts = last.parts;
       i.parts_d = last.parts_d;
@@ -295,6 +322,7 @@ TEST_CASE("random matmuls and transposes leave exactly the reference's PSUM", "[
       i.dtype_1 = last.dtype_1;
       i.piece_1 = last.piece_1;
       i.dtype_d = last.dtype_d;
+      i.pair = last.pair;
       if (!same) {
         i.dtype_0 = last.dtype_0;
         i.piece_0 = last.piece_0;
@@ -361,6 +389,30 @@ TEST_CASE("infinite and NaN words are counted for the instructions that ask, onc
   REQUIRE(b.counted() > 200);
 }
 
+TEST_CASE("a product of 8-bit pairs takes half the cycles of the same product of single numbers",
+          "[tensor_engine][directed]") {
+  if (!kPairs) return;
+  const auto type = GENERATE(Dtype::kFp8E4M3, Dtype::kFp8E5M2, Dtype::kInt8);
+  std::array<std::uint64_t, 2> cycles{};
+  for (const bool pair : {false, true}) {
+    Bench b(5, 0, false);
+    // K = 8 Rows values, in tiles of Rows or 2 Rows.
+    const std::uint32_t tiles = pair ? 4 : 8;
+    for (std::uint32_t t = 0; t < tiles; ++t) {
+      auto i = Matmul(kRows, kRows, {64, 1, 1, 1}, type, type);
+      i.pair = pair;
+      i.dtype_d = static_cast<std::uint8_t>(type == Dtype::kInt8 ? Dtype::kInt32 : Dtype::kFp32);
+      i.acc = t != 0;
+      i.off_0 = t * 64 * (pair ? 2 : 1);
+      i.off_1 = 8192 + t * kRows * (pair ? 2 : 1);
+      b.Push(i);
+    }
+    cycles[pair] = b.Run();
+  }
+  REQUIRE(cycles[0] == 8 * 64);
+  REQUIRE(cycles[1] == 4 * 64);
+}
+
 TEST_CASE("an accumulate into the word just written waits for it", "[tensor_engine][directed]") {
   Bench b(7, 0, false);
   for (int n = 0; n < 20; ++n) {
@@ -399,7 +451,13 @@ TEST_CASE("the mode may change with every instruction and no cycle is lost", "[t
     const int kind = static_cast<int>(rng() % 8);
     auto i = Matmul(kRows, kRows, {static_cast<std::uint16_t>(kRows), 1, 1, 1}, Dtype::kBf16, Dtype::kBf16);
     const std::array<Dtype, 5> floats = {Dtype::kBf16, Dtype::kFp8E4M3, Dtype::kFp8E5M2, Dtype::kFp16, Dtype::kFp32};
-    if (kind == 0) {
+    if (kPairs && kind >= 4) {
+      const bool integer = kind == 4;
+      i.pair = 1;
+      i.dtype_d = static_cast<std::uint8_t>(integer ? Dtype::kInt32 : Dtype::kFp32);
+      i.dtype_0 = static_cast<std::uint8_t>(PairDtype(rng, integer));
+      i.dtype_1 = static_cast<std::uint8_t>(PairDtype(rng, integer));
+    } else if (kind == 0) {
       i.opcode = static_cast<std::uint8_t>(isa::Op::kTranspose);
       i.dtype_1 = static_cast<std::uint8_t>(1 + rng() % 7);
       i.piece_1 = static_cast<std::uint8_t>(rng() % isa::DtypeBytes(static_cast<Dtype>(i.dtype_1)));
