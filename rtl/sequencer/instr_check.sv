@@ -515,7 +515,7 @@ module instr_check #(
           3'd2:    base1 = AccW'(e.off_1);
           default: base1 = AccW'(e.imm0);
         endcase
-        if (Pairs && pair_q && item1_q != 2'd0) bytes1 = 3'd2;
+        if (Pairs && pair_q && item1_q != 3'd0) bytes1 = 3'd2;
         case (item2_q)
           3'd0:    psum2 = e.space_d;
           3'd1:    psum2 = e.space_0;

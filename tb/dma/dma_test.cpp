@@ -810,6 +810,40 @@ TEST_CASE("dma: an index outside the table stops the queue there, and nothing of
   CHECK(bench.outcomes[0].back() == kDone);
 }
 
+TEST_CASE("dma: an AXI error before a bad index, or after it, is reported as what it is", "[dma][indexed][directed]") {
+  const bool gather = GENERATE(true, false);
+  CAPTURE(kAxiBits, gather);
+  Bench bench(1);
+  bench.memory.behaviour().read_latency = 5;
+  const isa::DmaInstr i = Rows(gather, 20);
+  std::vector<std::uint32_t> list(20, 1);
+  list[0] = 100;
+  bench.PutList(i, list);
+  // The answer to the last write of a copy comes when the list behind it has been found bad.
+  const std::uint64_t src = RegionOf(false, 1, false).first, dst = RegionOf(false, 1, true).first;
+  const auto copy = Run(src, dst, kBeat);
+  bench.memory.faults().push_back({dst, dst, AxiResp::kSlvErr});
+  bench.Issue(0, copy);
+  bench.Issue(0, i);
+  REQUIRE(bench.Finish());
+  REQUIRE(bench.outcomes[0] == std::vector<Outcome>{{true, kCauseWrite, dst, 0}});
+  // Then the index, then an error of reading.
+  bench.memory.faults().clear();
+  bench.Issue(0, i);
+  REQUIRE(bench.Finish());
+  CHECK(bench.outcomes[0].back() == Outcome{true, kCauseIndex, 100, 0});
+  bench.memory.faults().push_back({src, src, AxiResp::kSlvErr});
+  bench.Issue(0, copy);
+  REQUIRE(bench.Finish());
+  CHECK(bench.outcomes[0].back() == Outcome{true, kCauseRead, src, 0});
+  bench.memory.faults().clear();
+  bench.want_dram = bench.dram;  // a write with an error may have landed
+  bench.Issue(0, copy);
+  bench.Expect(copy);
+  REQUIRE(bench.Finish());
+  bench.CheckMemories();
+}
+
 TEST_CASE("dma: an AXI error of a gather or scatter is that of the burst, and the next one works", "[dma][indexed][directed]") {
   const bool gather = GENERATE(true, false);
   const int stall = GENERATE(0, 40);
