@@ -504,8 +504,9 @@ def costs(names, modes, batches, options):
                 if other:
                     say(f"{name} {mode} batch {batch}: the core's counters ({other}) are not what the program says: "
                         f"{study_report.traffic_of(measured)} read, written, fetched")
-                log.append({"config": config, "own": batch == base["batch"], "revision": now, "core": options.config,
-                            **measured})
+                # The program says "config" of the core.
+                log.append({**measured, "config": config, "own": batch == base["batch"], "revision": now,
+                            "core": options.config})
     return failed
 
 
@@ -605,7 +606,7 @@ def parser():
     out.add_argument("--no-pictures", action="store_true")
     out.add_argument("--host", action="store_true",
                      help="train in the host's floating point instead (build/host/study_host, results in build/study-host): "
-                          "not the core's bits, but a hundred times as fast")
+                          "not the core's bits, but 5 to 18 times as fast")
     out.add_argument("--program", type=str.split, help=argparse.SUPPRESS)
     out.add_argument("--cost-program", type=str.split, help=argparse.SUPPRESS)
     return out

@@ -140,6 +140,17 @@ class StudyTest(unittest.TestCase):
         self.assertEqual((mode["diverged"], mode["mean"], mode["pairs"]), ([1, 2], None, 0))
         self.assertEqual(study_report.accuracy_text(mode), "- (2 diverged)")
 
+    def test_a_measured_step_is_kept_with_what_was_asked_for(self):
+        options = self.options("--modes", "bf16-sr")
+        line = json.dumps({"config": "tiny", "batch": 16, "dram_read": 700, "dram_written": 300, "dram_instructions": 448,
+                           "counters": {"moved": 1000, "instructions": 7}, "cycles": [700]})
+        options.cost_program = [sys.executable, "-c", f"print({line!r})"]
+        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+            self.assertEqual(study.costs(["vowel"], options.modes, None, options), [])
+        cost, = study.Log(self.folder / "study/cost.jsonl").read()
+        self.assertEqual((cost["config"]["set"], cost["config"]["mode"], cost["core"]), ("vowel", "bf16-sr", "tiny"))
+        self.assertEqual(len(self.summary(options, [cost])["cost"]), 1)
+
     def test_a_line_cut_off_by_a_crash_is_passed_over_and_the_next_one_is_whole(self):
         log = study.Log(self.folder / "log.jsonl")
         log.append({"a": 1})

@@ -378,7 +378,8 @@ class Flow:
 
   # --- one block ---------------------------------------------------------------------------------
 
-  def run_block(self, name, block):
+  def workspace(self, name):
+    """The block's directory, without the result of an earlier run."""
     work = self.out / name
     work.mkdir(parents=True, exist_ok=True)
     (work / 'result.json').unlink(missing_ok=True)
@@ -386,6 +387,10 @@ class Flow:
     for link, target in (('rtl', self.rtl), ('cells.lib', self.lib_path)):
       (work / link).unlink(missing_ok=True)
       (work / link).symlink_to(target)
+    return work
+
+  def run_block(self, name, block):
+    work = self.workspace(name)
     begin = time.monotonic()
     deps = {str(p) for p in self.sources(block)} | {str(p) for p in self.rtl.glob('*/*.svh')}
     # Hashed before synthesis: a file edited meanwhile makes the result stale, not wrong.
@@ -449,11 +454,7 @@ class Flow:
 
   def check_block(self, name, block):
     """Elaborates the block and judges its registers and drivers, without gates: a minute for a core."""
-    work = self.out / name
-    work.mkdir(parents=True, exist_ok=True)
-    (work / 'result.json').unlink(missing_ok=True)
-    (work / 'rtl').unlink(missing_ok=True)
-    (work / 'rtl').symlink_to(self.rtl)
+    work = self.workspace(name)
     begin = time.monotonic()
     self.elaborate(block, work)
     log = self.yosys(['read_rtlil elab.il', 'chformal -remove', 'proc',

@@ -35,6 +35,7 @@ endef
 $(eval $(call rtl_test,rounder,rounder,tb/rounder/rounder_test.cpp,,))
 $(eval $(call rtl_test,lfsr,lfsr,tb/rounder/lfsr_test.cpp,,))
 $(eval $(call rtl_test,lfsr-plain,lfsr,tb/rounder/lfsr_test.cpp,-GWhiten=0,))
+$(eval $(call rtl_test,lfsr-pairs,lfsr,tb/rounder/lfsr_test.cpp,"-GPairs=1'b1",))
 $(eval $(call rtl_test,fp_widen,fp_widen,tb/fp/fp_widen_test.cpp,,))
 $(eval $(call rtl_test,fp32_fma,fp32_fma,tb/fp/fp32_fma_test.cpp,,))
 $(eval $(call rtl_test,fp32_minmax,fp32_minmax,tb/fp/fp32_minmax_test.cpp,,))
@@ -83,7 +84,8 @@ $(eval $(call rtl_test,instr_check,instr_check_tb,tb/sequencer/instr_check_test.
 $(eval $(call rtl_test,front_end,front_end,tb/sequencer/front_end_test.cpp,-GRows=8,))
 $(eval $(call rtl_test,csr,csr,tb/csr/csr_test.cpp,-GRows=8,))
 
-# Built with plain LFSRs: the bench has to know.
+# Built with plain LFSRs or with two words a cycle: the bench has to know.
+build/test/lfsr-pairs: VL_FLAGS += -DDITHER_LFSR_PAIRS
 build/test/lfsr-plain build/test/vector_engine-plain: VL_FLAGS += -DDITHER_PLAIN_LFSR
 
 # ---- the Verilated rounder over all random words: make soak-rounder, not make test

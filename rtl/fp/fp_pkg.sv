@@ -129,4 +129,50 @@ package fp_pkg;
     else if (dtype < dither_pkg::DtypeFp16 || dtype > dither_pkg::DtypeInt32) Widen = bits;
     else Widen = fp_pkg::NormRound(sign, {value, 31'b0}, exponent);
   endfunction
+
+  // Widen of a dtype of at most 16 bits, for callers that have no other: a third of its size. With
+  // other dtypes the result is arbitrary.
+  //
+  // The significand has 11 bits, an int8's magnitude 8; what is no normal number shifts up to its
+  // leading one, and the exponent, that of bit 10, comes down as far.
+  function automatic logic [31:0] WidenShort(input logic [3:0] dtype, input logic [15:0] bits);
+    logic        int8, e4m3, sign, nan, inf, hidden;
+    logic [15:0] x;         // as fp16: an e5m2 is its upper half
+    logic [7:0]  exponent;
+    logic [10:0] norm;
+    logic [3:0]  zeros;
+    int8 = dtype == dither_pkg::DtypeInt8;
+    e4m3 = dtype == dither_pkg::DtypeFp8E4M3;
+    case (dtype)
+      dither_pkg::DtypeFp16:    x = bits;
+      dither_pkg::DtypeFp8E4M3: x = {bits[7], 1'b0, bits[6:0], 7'b0};
+      default:                  x = {bits[7:0], 8'b0};
+    endcase
+    sign   = x[15];
+    nan    = e4m3 ? bits[6:0] == '1 : x[14:10] == '1 && x[9:0] != '0;
+    inf    = x[14:10] == '1;  // never of an e4m3
+    hidden = x[14:10] != '0;
+    if (int8) begin
+      norm     = {(bits[7:0] ^ {8{sign}}) + 8'(sign), 3'b0};
+      exponent = 8'd134;
+    end else begin
+      norm     = {hidden, x[9:0]};
+      exponent = (e4m3 ? 8'd120 : 8'd112) + {3'b0, x[14:11], x[10] || !hidden};
+    end
+    zeros = '0;
+    for (int k = 3; k >= 0; k--) begin
+      if ((norm >> (11 - (1 << k))) == '0) begin
+        zeros[k] = 1'b1;
+        norm     = norm << (1 << k);
+      end
+    end
+    if (dtype == dither_pkg::DtypeBf16) begin
+      WidenShort = {bits, 16'b0};
+      if (bits[14:0] > 15'h7f80) WidenShort[30:0] = fp_pkg::Nan[30:0];
+    end else if (!int8 && (nan || inf)) begin
+      WidenShort = {sign, nan ? fp_pkg::Nan[30:0] : fp_pkg::Inf};
+    end else begin
+      WidenShort = {sign, norm[10] ? exponent - 8'(zeros) : 8'd0, norm[9:0], 13'b0};
+    end
+  endfunction
 endpackage

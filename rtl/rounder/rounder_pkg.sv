@@ -18,9 +18,12 @@ package rounder_pkg;
   // The fraction keeps 24 bits. Stochastic rounding goes up when it and the random word carry.
   // Bits that fall off below the fraction need no sticky: the significand has 24 bits, so a
   // fraction with lower ones is below a half.
-  function automatic logic [31:0] Narrow(input logic [3:0] dtype, input logic [1:0] round,
-                                         input logic sat, input logic [23:0] random,
-                                         input logic [31:0] fp32);
+  //
+  // short_only, a constant, is for callers with dtypes of at most 16 bits, which keep at most ten
+  // bits below the hidden one: a quarter less to build.
+  function automatic logic [31:0] NarrowOf(input logic short_only, input logic [3:0] dtype,
+                                           input logic [1:0] round, input logic sat,
+                                           input logic [23:0] random, input logic [31:0] fp32);
     logic        sign, nan, inf, is_int, is_int8, is_float, is_fp8, normal, neg, lost_all;
     logic [7:0]  exponent, floor, kink, grid, above, shift, field;
     logic [31:0] kept, whole, res;
@@ -31,7 +34,7 @@ package rounder_pkg;
     // Per format: floor is the biased fp32 exponent of its smallest normal number, kink the
     // exponent whose unit would need no shift. Below floor the grid stays and the shift grows.
     is_int8    = dtype == dither_pkg::DtypeInt8;
-    is_int     = is_int8 || dtype == dither_pkg::DtypeInt32;
+    is_int     = is_int8 || (!short_only && dtype == dither_pkg::DtypeInt32);
     is_float   = 1'b1;
     is_fp8     = 1'b0;
     floor      = 8'd158;
@@ -86,6 +89,7 @@ package rounder_pkg;
     shift    = kink - grid;
     lost_all = shift[7:6] != '0;
     {kept, fraction} = lost_all ? '0 : {normal, fp32[22:0], 32'b0} >> shift[5:0];
+    if (short_only) kept[31:10] = '0;
 
     // The hidden one makes way for the exponent field, which rounding may carry into.
     field = normal && exponent >= floor ? above + 8'd1 : '0;
@@ -109,23 +113,37 @@ package rounder_pkg;
     neg = is_int && sign;
     res = (whole ^ {32{neg}}) + {31'b0, up ^ neg};
 
-    past    = res > {16'b0, max_finite};
-    int_out = exponent >= 8'd158 || (is_int8 && res[31:7] != '0 && res[31:7] != '1);
+    past    = res[17:0] > {2'b0, max_finite};  // a float's exponent field has eight bits
+    int_out = exponent >= (is_int8 ? 8'd135 : 8'd158) || (is_int8 && res[9:7] != '0 && res[9:7] != '1);
     if (nan) bits = quiet;
     else if (inf) bits = sat && is_fp8 ? max_finite : overflow;
     else if (past) bits = sat || round == dither_pkg::RoundRtz ? max_finite : overflow;
     else bits = res[15:0];
 
     if (is_float) begin
-      Narrow = {16'b0, bits[15] || (sign && sign_at_15), bits[14:8],
+      NarrowOf = {16'b0, bits[15] || (sign && sign_at_15), bits[14:8],
                 bits[7] || (sign && !sign_at_15), bits[6:0]};
     end else if (is_int) begin
-      if (nan) Narrow = '0;
-      else if (int_out) Narrow = is_int8 ? {24'b0, sign, {7{!sign}}} : {sign, {31{!sign}}};
-      else Narrow = is_int8 ? {24'b0, res[7:0]} : res;
+      if (nan) NarrowOf = '0;
+      else if (int_out) NarrowOf = is_int8 ? {24'b0, sign, {7{!sign}}} : {sign, {31{!sign}}};
+      else NarrowOf = is_int8 ? {24'b0, res[7:0]} : res;
     end else begin
-      Narrow = fp32;
+      NarrowOf = fp32;
     end
+  endfunction
+
+  function automatic logic [31:0] Narrow(input logic [3:0] dtype, input logic [1:0] round,
+                                         input logic sat, input logic [23:0] random,
+                                         input logic [31:0] fp32);
+    Narrow = rounder_pkg::NarrowOf(1'b0, dtype, round, sat, random, fp32);
+  endfunction
+
+  // Narrow to a dtype of at most 16 bits, for those who have no other; else arbitrary.
+  function automatic logic [15:0] NarrowShort(input logic [3:0] dtype, input logic [1:0] round,
+                                              input logic sat, input logic [23:0] random,
+                                              input logic [31:0] fp32);
+    logic [15:0] unused_above;
+    {unused_above, NarrowShort} = rounder_pkg::NarrowOf(1'b1, dtype, round, sat, random, fp32);
   endfunction
 
   // Whether the dtype may discard bits, so that narrowing to it uses up one random word.
@@ -135,19 +153,24 @@ package rounder_pkg;
 
   // 32 steps of the Fibonacci LFSR at once: bits 32..63 of the sequence whose bits 0..31 are the
   // state, bit n+32 being the sum of bits n, n+5, n+18 and n+23. Neighbours share the sums two bits
-  // at a time (s[n] + s[n+18]), and bit n+32 needs none later than n+23: eight XORs deep.
-  // State 0, outside the cycle, counts as state 1.
-  function automatic logic [31:0] Leap(input logic [31:0] state);
+  // at a time (s[n] + s[n+18]), and bit n+32 needs none later than n+23: eight XORs deep. The state
+  // is not 0, and so isn't the next.
+  function automatic logic [31:0] Next(input logic [31:0] state);
     logic [63:0] s;
     logic [36:0] pair;
-    s    = {32'b0, state[31:1], state[0] || state[31:1] == '0};
+    s    = {32'b0, state};
     pair = '0;
     for (int unsigned n = 0; n < 5; n++) pair[n] = s[n] ^ s[n+18];
     for (int unsigned n = 0; n < 32; n++) begin
       pair[n+5] = s[n+5] ^ s[n+23];
       s[n+32]   = pair[n] ^ pair[n+5];
     end
-    Leap = s[63:32];
+    Next = s[63:32];
+  endfunction
+
+  // The state of the next word. State 0, outside the cycle, counts as state 1.
+  function automatic logic [31:0] Leap(input logic [31:0] state);
+    Leap = rounder_pkg::Next({state[31:1], state[0] || state[31:1] == '0});
   endfunction
 
   // Makes a state's bits non-linear, without those at multiples of four, which no word sees; of the

@@ -190,6 +190,7 @@ module scalar_engine #(
   logic                en, skid_q, unused_flags, unused_psum_1_req, unused_scalars;
   logic [2*Stages-1:0] unused_kind;
   logic [Stages:1]     unused_second;
+  logic [Short:1]      unused_pair;
   logic [23:0]         unused_iota;
   logic [11:0]         unused_psum_1_addr;
   logic [Stages:1]     valid, first, write;
@@ -219,6 +220,7 @@ module scalar_engine #(
     .twice_i  (1'b0),
     .iota_i   (1'b0),
     .wait_i   (4'd0),
+    .pairs_i  (1'b0),
     .hold_i   (1'b0),
     .en_o     (en),
     .valid_o  (valid),
@@ -226,6 +228,7 @@ module scalar_engine #(
     .write_o  (write),
     .kind_o   (unused_kind),
     .second_o (unused_second),
+    .pair_o   (unused_pair),
     .scalars_o(unused_scalars),
     .iota_o   (unused_iota),
     .lanes_o  (lanes),
@@ -273,12 +276,14 @@ module scalar_engine #(
   // ---- rounder states ----
   // Vector and scalar lanes share one set of disjoint random sequences: vector first.
   logic [Rows-1:0]    advance;
-  logic [Rows*24-1:0] random;
+  logic [Rows*24-1:0] random, unused_random_2;
   lane_rng #(.Rows(Rows), .FirstLane(Rows), .Lanes(2 * Rows), .Whiten(Whiten)) u_rng (
     .clk_i,
     .rst_ni,
     .advance_i(advance),
+    .two_i    (1'b0),
     .word_o   (random),
+    .word_2_o (unused_random_2),
     .we_i     (rng_we_i),
     .lane_i   (rng_lane_i),
     .wdata_i  (rng_wdata_i),

@@ -4,7 +4,8 @@
 //
 // One enable en_o moves the whole pipe; it is low only while the writer is blocked or hold_i is set.
 // Instructions are serial: the next issues in the cycle after the last word of the one before was
-// granted. Each group of stats_i ends with three elements of its own (docs/blocks/vector_engine.md).
+// granted. Each group of stats_i ends with three elements of its own; with pairs_i what goes through
+// is a pair of elements of dimension 0 (both in docs/blocks/vector_engine.md).
 // Timing  n elements take n + Short + 1 cycles if every request is granted at once, deep_i
 //         n + Stages + 1; scalars_i one more, wait_i as many; a group of stats_i StatsGap more.
 // Test    tb/vector/vector_engine_test.cpp, tb/scalar/scalar_engine_test.cpp
@@ -16,6 +17,7 @@ module stream_unit #(
   parameter  int unsigned Stages    = 7,                  // in which the lanes hand over deep results
   parameter  int unsigned Short     = Stages,             // and the others
   parameter  bit          Prefetch  = 1'b0,               // source 1 reads a word ahead
+  parameter  bit          Pairs     = 1'b0,               // pairs_i may be set
   localparam int unsigned AddrW     = $clog2(SbufBytes)   // derived, at least 14 (PSUM)
 ) (
   input  logic               clk_i,
@@ -40,6 +42,7 @@ module stream_unit #(
   input  logic               twice_i,     // dimension 0 is read, then, in a second run, written
   input  logic               iota_i,      // source 0 is counted: iota_o
   input  logic [3:0]         wait_i,      // cycles before the first element
+  input  logic               pairs_i,     // two elements of dimension 0 at once, as the page allows
   // To and from the lanes. Bit s of the vectors is about the element in stage s.
   input  logic               hold_i,      // freezes the pipe; from registers
   output logic               en_o,
@@ -48,12 +51,13 @@ module stream_unit #(
   output logic [Stages:1]    write_o,     // gives a result
   output logic [2*Stages-1:0] kind_o,     // stream_pkg::Kind*, stage s at [2*(s-1) +: 2]
   output logic [Stages:1]    second_o,    // of the second run
+  output logic [Short:1]     pair_o,      // is a pair
   output logic               scalars_o,   // the partitions' words, in sbuf_0_data_i
   output logic [23:0]        iota_o,      // stage 2
   output logic [Rows-1:0]    lanes_o,     // lanes of the destination
-  output logic [Rows*32-1:0] raw_0_o,     // stage 2, right-justified
+  output logic [Rows*32-1:0] raw_0_o,     // stage 2, right-justified, the second of a pair above
   output logic [Rows*32-1:0] raw_1_o,
-  input  logic [Rows*32-1:0] result_i,    // stage Stages, right-justified
+  input  logic [Rows*32-1:0] result_i,    // stage Stages or Short, right-justified, pairs likewise
   // Source 0, source 1 and destination in SBUF and PSUM.
   output logic               sbuf_0_req_o,
   output logic [AddrW-4:0]   sbuf_0_addr_o,
@@ -180,7 +184,8 @@ module stream_unit #(
   logic [IotaW-1:0] addr_0, next_0;
   logic [AddrW-1:0] addr_1, addr_d, next_1, next_d;
   logic             ready_0, ready_1, want_0, unused_next;
-  logic [63:0]      str_0;
+  logic             pairs;
+  logic [63:0]      str_0, str_1, str_d;
   assign unused_next = ^{addr_0, next_0, next_1[1:0], next_d[1:0]};
   assign go     = run_q && !scalars_q && wait_q == '0 && gap_q == '0 && !bubble_q;
   assign want_0 = read_0_q && !(twice_q && second);
@@ -188,13 +193,36 @@ module stream_unit #(
   // The loop stays at the last element of a group of statistics until its results are issued.
   assign step   = (fire && !(stats_q && group_last)) || (en && gap_q == GapVariance);
   // The last stride of a counted source is from partition to partition.
-  assign str_0  = {iota_i ? 16'd0 : instr.str_0[3], instr.str_0[2], instr.str_0[1], instr.str_0[0]};
+  // From pair to pair it is twice as far; there these strides are 0 or 1.
+  function automatic logic [15:0] Stride0(input logic twice, input logic [15:0] stride);
+    Stride0 = twice ? {14'b0, stride[0], 1'b0} : stride;
+  endfunction
+  assign pairs  = Pairs && pairs_i;
+  assign str_0  = {iota_i ? 16'd0 : instr.str_0[3], instr.str_0[2], instr.str_0[1],
+                   Stride0(pairs, instr.str_0[0])};
+  assign str_1  = {instr.str_1[3], instr.str_1[2], instr.str_1[1], Stride0(pairs, instr.str_1[0])};
+  assign str_d  = {instr.str_d[3], instr.str_d[2], instr.str_d[1], Stride0(pairs, instr.str_d[0])};
+
+  // Of a row of odd size the last pair is one element.
+  logic [63:0] size;
+  logic [15:0] size_0;
+  logic        pairs_q, odd_q, pair;
+  assign size_0 = instr.size[0];
+  assign size   = {instr.size[3], instr.size[2], instr.size[1],
+                   pairs ? {1'b0, size_0[15:1]} + 16'(size_0[0]) : size_0};
+  assign pair   = pairs_q && !(odd_q && dim != 2'd0);
+  always_ff @(posedge clk_i) begin
+    if (accept) begin
+      pairs_q <= pairs;
+      odd_q   <= size_0[0];
+    end
+  end
 
   ap_loop u_loop (
     .clk_i,
     .rst_ni,
     .load_i       (accept),
-    .size_i       (instr.size),
+    .size_i       (size),
     .group_i      (group_i ? 3'(instr.rdims) + 3'd1 : 3'd0),
     .twice_i,
     .step_i       (step),
@@ -221,7 +249,7 @@ module stream_unit #(
     .clk_i,
     .load_i (accept),
     .off_i  (instr.off_1[AddrW-1:0]),
-    .str_i  (instr.str_1),
+    .str_i  (str_1),
     .esize_i(Log2Bytes(instr.dtype_1)),
     .step_i (step),
     .dim_i  (dim),
@@ -238,7 +266,7 @@ module stream_unit #(
     .clk_i,
     .load_i (accept),
     .off_i  (instr.off_d[AddrW-1:0]),
-    .str_i  (instr.str_d),
+    .str_i  (str_d),
     .esize_i(Log2Bytes(instr.dtype_d)),
     .step_i (step && !(stats_q && !group_last)),
     .dim_i  (gap_q == GapSquares ? 2'd0 : dim),
@@ -286,6 +314,16 @@ module stream_unit #(
                    gap_q == GapVariance ? variance_addr_q : addr_d};
       if (iota_q) iota_pipe_q <= {iota_pipe_q[0 +: IotaW], addr_0};
     end
+  end
+  logic [Short:1] pair_q;
+  if (Pairs) begin : gen_pairs
+    always_ff @(posedge clk_i) begin
+      if (en && busy_q) pair_q <= {pair_q[Short-1:1], pair};
+    end
+  end else begin : gen_single
+    logic unused_pair;
+    assign unused_pair = pair;
+    assign pair_q      = '0;
   end
   assign {token_close, token_last, token_addr} = deep_q ? token_q[TokenW*(Stages-1) +: TokenW]
                                                         : token_q[TokenW*(Short-1) +: TokenW];
@@ -343,7 +381,10 @@ module stream_unit #(
     .psum_data_i(psum_1_data_i)
   );
 
-  logic write;
+  // A pair is written as one element of twice the size. Deep results are none, and an instruction's
+  // pairs have left before the next one's results.
+  logic write, write_pair;
+  assign write_pair = Pairs && pair_q[Short];
   assign write = (deep_q ? valid_q[Stages] && write_q[Stages] : valid_q[Short] && write_q[Short])
               && !hold_i;
   stream_writer #(.Rows(Rows), .AddrW(AddrW)) u_writer (
@@ -351,7 +392,7 @@ module stream_unit #(
     .rst_ni,
     .load_i      (accept),
     .space_i     (space_d_q),
-    .esize_i     (esize_d_q),
+    .esize_i     (write_pair ? {esize_d_q[0], !esize_d_q[0]} : esize_d_q),
     .valid_i     (write),
     .close_i     (token_close),
     .last_i      (token_last),
@@ -385,11 +426,14 @@ module stream_unit #(
   assign lanes_o  = lanes_q;
   assign done_o   = done;
   assign busy_o   = busy_q;
-  assign work_o   = 8'(write && en);
+  assign pair_o   = pair_q;
+  assign work_o   = {6'b0, write && en && write_pair, write && en && !write_pair};
   assign stall_o  = (sbuf_0_req_o && !sbuf_0_gnt_i) || (sbuf_1_req_o && !sbuf_1_gnt_i)
                  || (sbuf_w_req_o && !sbuf_w_gnt_i) || (psum_0_req_o && !psum_0_gnt_i)
                  || (psum_1_req_o && !psum_1_gnt_i) || (psum_w_req_o && !psum_w_gnt_i);
 
+  // A pair is of elements of one or two bytes.
+  `CHK(PairFits_A, !(write && write_pair) || !esize_d_q[1])
   // Nothing is in the pipe of an idle engine, and the last word leaves after everything else.
   `CHK(IdleEmpty_A, busy_q || (valid_q == '0 && !run_q))
   `CHK(DoneEmpty_A, !done || (valid_q == '0 && !run_q))

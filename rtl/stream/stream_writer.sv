@@ -16,7 +16,7 @@ module stream_writer #(
   input  logic               rst_ni,
   input  logic               load_i,    // a new instruction
   input  logic               space_i,   // dither_pkg::Space*, constant during the instruction
-  input  logic [1:0]         esize_i,   // log2 of the element's bytes, constant as well
+  input  logic [1:0]         esize_i,   // log2 of the element's bytes
   input  logic               valid_i,
   input  logic               close_i,
   input  logic               last_i,    // the instruction's last element; it closes its word

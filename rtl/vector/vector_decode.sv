@@ -18,7 +18,8 @@ module vector_decode #(
   output logic              scalars_o,
   output logic              twice_o,
   output logic              iota_o,
-  output logic [3:0]        wait_o      // cycles before the first element
+  output logic [3:0]        wait_o,     // cycles before the first element
+  output logic              pairs_o
 );
   dither_pkg::instr_t i;
   logic               unused_instr;
@@ -34,6 +35,17 @@ module vector_decode #(
     neg_a = func == dither_pkg::VecFuncSub && swap;
     neg_c = func == dither_pkg::VecFuncSub && !swap;
     StepOf = {fma, op, neg_a, neg_c, swap, func[4:0]};
+  endfunction
+
+  // Two neighbours of dimension 0 are an aligned pair of short elements, anywhere in the tensor.
+  function automatic logic Paired(input logic [3:0] dtype, input logic [1:0] offset,
+                                  input logic [63:0] strides, input logic [63:0] sizes);
+    Paired = strides[15:0] == 16'd1
+          && (dither_pkg::DtypeBytes(dtype) == 3'd1 ? !offset[0]
+              : dither_pkg::DtypeBytes(dtype) == 3'd2 && !offset[1]);
+    for (int unsigned k = 1; k < 4; k++) begin
+      if (strides[16*k] && sizes[16*k +: 16] != 16'd1) Paired = 1'b0;
+    end
   endfunction
 
   logic tensor, scan, shuffle, two, words, fused, one_operand;
@@ -66,6 +78,11 @@ module vector_decode #(
     ctrl_o.index   = shuffle && i.func == dither_pkg::ShuffleFuncIndex;
     ctrl_o.transpose = shuffle && i.func == dither_pkg::ShuffleFuncTranspose;
     ctrl_o.deep    = (two && !fused) || stats_o;
+    ctrl_o.still_0 = i.str_0[0] == '0;
+    ctrl_o.still_1 = i.str_1[0] == '0;
+    ctrl_o.pair16_0 = dither_pkg::DtypeBytes(i.dtype_0) == 3'd2;
+    ctrl_o.pair16_1 = dither_pkg::DtypeBytes(i.dtype_1) == 3'd2;
+    ctrl_o.pair16_d = dither_pkg::DtypeBytes(i.dtype_d) == 3'd2;
     if (tensor) begin
       ctrl_o.source  = i.gen_0;
       ctrl_o.read_1  = !one_operand && !i.src1_imm;
@@ -75,12 +92,17 @@ module vector_decode #(
       ctrl_o.step_0  = StepOf(i.func, i.rev);
       ctrl_o.step_1  = StepOf(i.func_1, i.rev_1);
       if (i.gen_0 != dither_pkg::SourceMemory) ctrl_o.dtype_0 = dither_pkg::DtypeInt32;
+      ctrl_o.pairs   = !ctrl_o.deep && i.gen_0 == dither_pkg::SourceMemory
+          && Paired(i.dtype_d, i.off_d[1:0], i.str_d, i.size)
+          && (ctrl_o.still_0 || Paired(i.dtype_0, i.off_0[1:0], i.str_0, i.size))
+          && (ctrl_o.still_1 || !ctrl_o.read_1 || Paired(i.dtype_1, i.off_1[1:0], i.str_1, i.size));
     end
     if (fused) begin
       ctrl_o.step_0.fma_op = 2'd0;
       ctrl_o.step_0.neg_a  = i.func_1 == dither_pkg::VecFuncSub && i.rev_1;
       ctrl_o.step_0.neg_c  = i.func_1 == dither_pkg::VecFuncSub && !i.rev_1;
     end
+    if (ctrl_o.pairs) ctrl_o.step_1 = ctrl_o.step_0;
     if (stats_o) begin  // element - pivot (the lane has its sign changed), squared
       ctrl_o.step_0 = StepOf(dither_pkg::VecFuncAdd, 1'b0);
       ctrl_o.step_1 = StepOf(dither_pkg::VecFuncMul, 1'b0);
@@ -100,6 +122,7 @@ module vector_decode #(
   assign deep_o    = ctrl_o.deep;
   assign scalars_o = ctrl_o.scalars || ctrl_o.index;
   assign twice_o   = ctrl_o.transpose;
+  assign pairs_o   = ctrl_o.pairs;
   assign iota_o    = tensor && i.gen_0 == dither_pkg::SourceIota;
   // The lanes find out their distance from lane 0 first, a bit of their number per cycle; the first
   // element takes two to get there.

@@ -1,10 +1,12 @@
 // Vector engine: elementwise functions in one or two steps, reductions, scans, statistics, counted
-// and random tensors, moves between partitions; one element of every lane per cycle.
+// and random tensors, moves between partitions; one element of every lane per cycle, or a pair of
+// short ones.
 //
 //   instr -> stream_unit -> raw elements -> vector_lane x Rows -> stream_unit -> SBUF, PSUM
 //                                      `-> lane_bus, lane_transpose -^
 //
-// Timing  n elements take n + 8 cycles when every request is granted at once, in two steps n + 11;
+// Timing  n elements take n + 8 cycles when every request is granted at once, in two steps n + 11,
+//         in pairs n / 2 + 8;
 //         docs/blocks/vector_engine.md has the rest. The next instruction starts right behind.
 //         gnt to instr_ready_o, done_o, stall_o, work_o combinationally.
 // Test    tb/vector/vector_engine_test.cpp
@@ -68,7 +70,7 @@ module vector_engine #(
   dither_pkg::instr_t instr;
   vector_pkg::ctrl_t  ctrl, ctrl_q;
   logic               accept, unused_instr;
-  logic               read_0, read_1, group, reduce, stats, deep, scalars, twice, iota;
+  logic               read_0, read_1, group, reduce, stats, deep, scalars, twice, iota, pairs;
   logic [3:0]         wait_cycles;
   logic [LaneW-1:0]   part_0_q;
   assign instr        = instr_i;
@@ -86,7 +88,8 @@ module vector_engine #(
     .scalars_o(scalars),
     .twice_o  (twice),
     .iota_o   (iota),
-    .wait_o   (wait_cycles)
+    .wait_o   (wait_cycles),
+    .pairs_o  (pairs)
   );
   always_ff @(posedge clk_i) begin
     if (accept) begin
@@ -98,16 +101,18 @@ module vector_engine #(
   // ---- operands ----
   logic                en, skid_q, hold, scalars_arrive, unused_flags;
   logic [Stages:1]     valid, first, write, second;
+  logic [Short:1]      pair;
   logic [2*Stages-1:0] kind;
   logic [23:0]         iota_2;
   logic [Rows-1:0]     lanes;
   logic [Rows*32-1:0]  raw_0, raw_1, results;
   assign unused_flags = ^{valid[Stages], first, write[Stages], write[8:7], write[5:1],
-                          second[Stages:3], kind};
+                          second[Stages:3], kind, pair[Short], pair[5:1]};
 
   // Two sources in step often want the same bank: source 1 gets out of the way by reading ahead.
   stream_unit #(
-    .Rows(Rows), .SbufBytes(SbufBytes), .Stages(Stages), .Short(Short), .Prefetch(1'b1)
+    .Rows(Rows), .SbufBytes(SbufBytes), .Stages(Stages), .Short(Short), .Prefetch(1'b1),
+    .Pairs(1'b1)
   ) u_stream (
     .clk_i,
     .rst_ni,
@@ -129,6 +134,7 @@ module vector_engine #(
     .twice_i  (twice),
     .iota_i   (iota),
     .wait_i   (wait_cycles),
+    .pairs_i  (pairs),
     .hold_i   (hold),
     .en_o     (en),
     .valid_o  (valid),
@@ -136,6 +142,7 @@ module vector_engine #(
     .write_o  (write),
     .kind_o   (kind),
     .second_o (second),
+    .pair_o   (pair),
     .scalars_o(scalars_arrive),
     .iota_o   (iota_2),
     .lanes_o  (lanes),
@@ -180,12 +187,16 @@ module vector_engine #(
   // ---- rounder states ----
   // Vector and scalar lanes share one set of disjoint random sequences: vector first.
   logic [Rows-1:0]    advance;
-  logic [Rows*24-1:0] random;
-  lane_rng #(.Rows(Rows), .FirstLane(0), .Lanes(2 * Rows), .Whiten(Whiten)) u_rng (
+  logic [Rows*24-1:0] random, random_2;
+  lane_rng #(
+    .Rows(Rows), .FirstLane(0), .Lanes(2 * Rows), .Whiten(Whiten), .Pairs(1'b1)
+  ) u_rng (
     .clk_i,
     .rst_ni,
     .advance_i(advance),
+    .two_i    (ctrl_q.pairs && pair[6]),
     .word_o   (random),
+    .word_2_o (random_2),
     .we_i     (rng_we_i),
     .lane_i   (rng_lane_i),
     .wdata_i  (rng_wdata_i),
@@ -284,12 +295,16 @@ module vector_engine #(
   );
 
   // ---- lanes ----
+  // Step 1's four stages lie behind step 0's, or in pairs beside them.
+  logic [9:6] valid_1;
+  assign valid_1 = ctrl_q.pairs ? valid[6:3] : valid[9:6];
   for (genvar l = 0; l < Rows; l++) begin : gen_lane
     vector_lane #(.Rows(Rows)) u_lane (
       .clk_i,
       .lane_i     (7'(l)),
       .en_i       (en),
-      .valid_i    (lanes[l] ? valid[9:2] : 8'd0),
+      .valid_i    (lanes[l] ? valid[6:2] : 5'd0),
+      .step_1_i   (lanes[l] ? valid_1 : 4'd0),
       .first_2_i  (first[2]),
       .first_4_i  (first[4]),
       .first_6_i  (first[6]),
@@ -321,6 +336,7 @@ module vector_engine #(
       .ctrl_i     (ctrl_q),
       .result_o   (results[32*l +: 32]),
       .random_i   (random[24*l +: 24]),
+      .random_2_i (random_2[24*l +: 24]),
       .advance_o  (advance[l])
     );
   end

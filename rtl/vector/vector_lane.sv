@@ -1,4 +1,5 @@
-// One lane of the vector engine: two raw elements in, one narrowed result out, five or eight stages later.
+// One lane of the vector engine: two raw elements in, one narrowed result out, five or eight stages later;
+// or pairs in and out, the second element taking step 1's units at the time of step 0's.
 //
 //   2 widen -> 3 --step 0: fma--> 4 -> 5 -> 6 --step 1: fma--> 7 -> 8 -> 9 select, narrow -> 10
 //              3 --step 0: simple-> 4 -> 5 -^ | 6 simple-> 7 -> 8 -> 9 ---^
@@ -15,7 +16,8 @@ module vector_lane #(
   input  logic              clk_i,
   input  logic [6:0]        lane_i,      // its number, a constant; no parameter, to have one module
   input  logic              en_i,
-  input  logic [9:2]        valid_i,     // 0 in lanes outside the instruction's partitions
+  input  logic [6:2]        valid_i,     // 0 in lanes outside the instruction's partitions
+  input  logic [9:6]        step_1_i,    // the same for step 1's stages, which in pairs are 3 to 6
   input  logic              first_2_i,   // starts a group, in the stages that have to know
   input  logic              first_4_i,
   input  logic              first_6_i,
@@ -30,7 +32,7 @@ module vector_lane #(
   input  logic              write_9_i,
   input  logic              skid_i,      // stage 6 waits for the second cycle or longer
   input  logic [23:0]       index_4_i,   // of the element in its group
-  input  logic [31:0]       raw_0_i,     // stage 2
+  input  logic [31:0]       raw_0_i,     // stage 2; in pairs the second element is above the first
   input  logic [31:0]       raw_1_i,
   input  logic [23:0]       iota_i,      // stage 2, of lane 0
   input  logic              prepare_i,   // iota_load_i .. bus_valid_i may be set
@@ -49,6 +51,7 @@ module vector_lane #(
   input  vector_pkg::ctrl_t ctrl_i,
   output logic [31:0]       result_o,    // stage 7 or 10
   input  logic [23:0]       random_i,
+  input  logic [23:0]       random_2_i,  // for the second of a pair
   output logic              advance_o
 );
   localparam logic [6:0] RowMask = 7'(Rows - 1);
@@ -57,8 +60,8 @@ module vector_lane #(
   logic [23:0] start_q;               // iota: the lane's distance from lane 0
   logic [31:0] keep_q;                // the pivot of the group, or the element that an index named
   logic [31:0] a3_q, y3_q, c3_q;      // step 0: a, b, and the multiply-add's addend
-  logic [31:0] b3_q, b4_q, b5_q;      // source 1 on its way to step 1
-  logic [31:0] b6_q;
+  logic [31:0] b3_q, b4_q, b5_q;      // source 1 on its way to step 1; in pairs the second
+  logic [31:0] b6_q;                  //   element's c3, a3 and y3 are b4, b5 and b6
   logic [31:0] alt4_q, alt5_q, alt6_q, alt7_q, alt8_q, alt9_q;
   logic [31:0] squares_q;             // statistics: their mean
   logic [31:0] fma_0, fma_1, acc, acc_squares, arg;
@@ -81,12 +84,14 @@ module vector_lane #(
 
   // The one place that takes a random word, for source 0 or to narrow with: else it is not made.
   logic        draw;
-  logic [23:0] random;
+  logic [23:0] random, random_2;
   assign draw = valid_i[2] && ctrl_i.source == dither_pkg::SourceRandom;
   always_comb begin
-    random = '0;
-    if (draw || (ctrl_i.round == dither_pkg::RoundSr && (ctrl_i.deep ? valid_i[9] : valid_i[6]))) begin
+    random   = '0;
+    random_2 = '0;
+    if (draw || (ctrl_i.round == dither_pkg::RoundSr && (ctrl_i.deep ? step_1_i[9] : valid_i[6]))) begin
       random = random_i;
+      if (ctrl_i.pairs) random_2 = random_2_i;
     end
   end
 
@@ -115,6 +120,26 @@ module vector_lane #(
       c2 = ctrl_i.fused ? along
          : ctrl_i.stats && kind_2_i == stream_pkg::KindMean ? keep_q
          : Flip(ctrl_i.stats, y2);
+    end
+  end
+
+  // The same for the second of a pair. What stands still is the first one's.
+  function automatic logic [15:0] Above(input logic pair16, input logic [31:8] raw);
+    Above = pair16 ? raw[31:16] : {8'b0, raw[15:8]};
+  endfunction
+  logic [31:0] second_a2, second_along, second_y2, second_c2;
+  always_comb begin
+    second_a2    = '0;
+    second_along = '0;
+    second_y2    = '0;
+    second_c2    = '0;
+    if (valid_i[2] && ctrl_i.pairs) begin
+      second_a2    = ctrl_i.still_0 ? a2
+                   : fp_pkg::WidenShort(ctrl_i.dtype_0, Above(ctrl_i.pair16_0, raw_0_i[31:8]));
+      second_along = ctrl_i.still_1 || !ctrl_i.read_1 ? along
+                   : fp_pkg::WidenShort(ctrl_i.dtype_1, Above(ctrl_i.pair16_1, raw_1_i[31:8]));
+      second_y2    = ctrl_i.two ? scalar : second_along;
+      second_c2    = ctrl_i.fused ? second_along : second_y2;
     end
   end
 
@@ -188,55 +213,68 @@ module vector_lane #(
     .index_o(arg)
   );
 
-  // ---- step 1, stages 6 to 9 ----
-  logic [31:0] t6, y6, c6, t9, squared;
+  // ---- step 1, stages 6 to 9; in pairs the second element's 3 to 6 ----
+  logic [31:0] t6, x6, a6, y6, c6, t9, squared;
   always_comb begin
     t6 = '0;
+    x6 = '0;
+    a6 = '0;
     y6 = '0;
     c6 = '0;
     if (valid_i[6]) begin
       t6 = ctrl_i.step_0.fma ? fma_0
          : ctrl_i.reduce && !skid_i ? (ctrl_i.argmax ? arg : acc) : alt6_q;
-      y6 = ctrl_i.read_1 ? b6_q : ctrl_i.imm_1;
-      c6 = ctrl_i.stats ? squares_q : Flip(ctrl_i.step_1.neg_c, y6);
+    end
+    if (step_1_i[6]) begin
+      // No reduction has a step 1: its sum's path ends in the narrowing.
+      x6 = ctrl_i.pairs ? b5_q : ctrl_i.step_0.fma ? fma_0 : alt6_q;
+      a6 = Flip(neg_6_i && !ctrl_i.pairs, x6);
+      y6 = ctrl_i.read_1 || ctrl_i.pairs ? b6_q : ctrl_i.imm_1;
+      c6 = ctrl_i.pairs ? b4_q : ctrl_i.stats ? squares_q : Flip(ctrl_i.step_1.neg_c, y6);
     end
   end
 
   always_ff @(posedge clk_i) begin
-    if (en_i && ctrl_i.deep) begin
-      if (ctrl_i.read_1) begin
+    if (en_i && (ctrl_i.deep || ctrl_i.pairs)) begin
+      if (ctrl_i.pairs) begin
+        if (valid_i[2]) begin
+          if (ctrl_i.step_0.fma) b4_q <= Flip(ctrl_i.step_0.neg_c, second_c2);
+          b5_q <= Flip(ctrl_i.step_0.neg_a, second_a2);
+          b6_q <= second_y2;
+        end
+      end else if (ctrl_i.read_1) begin
         if (valid_i[3]) b4_q <= b3_q;
         if (valid_i[4]) b5_q <= b4_q;
         if (valid_i[5]) b6_q <= b5_q;
       end
-      if (valid_i[6]) begin
-        if (ctrl_i.stats && kind_6_i == stream_pkg::KindSquares) squares_q <= t6;
+      if (step_1_i[6]) begin
+        if (ctrl_i.stats && kind_6_i == stream_pkg::KindSquares) squares_q <= x6;
         // The mean goes round the multiplier.
-        if (ctrl_i.stats) alt7_q <= t6;
+        if (ctrl_i.stats) alt7_q <= x6;
         else if (!ctrl_i.step_1.fma) begin
-          alt7_q <= vector_pkg::Simple(ctrl_i.step_1.func, ctrl_i.step_1.swap, t6, y6);
+          alt7_q <= vector_pkg::Simple(ctrl_i.step_1.func, ctrl_i.step_1.swap, x6, y6);
         end
       end
       if (ctrl_i.stats || !ctrl_i.step_1.fma) begin
-        if (valid_i[7]) alt8_q <= alt7_q;
-        if (valid_i[8]) alt9_q <= alt8_q;
+        if (step_1_i[7]) alt8_q <= alt7_q;
+        if (step_1_i[8]) alt9_q <= alt8_q;
       end
     end
   end
 
   fp32_fma u_fma_1 (
     .clk_i,
-    .en_i (en_i && ctrl_i.deep && ctrl_i.step_1.fma && valid_i[8:6] != '0),
+    .en_i (en_i && (ctrl_i.deep || ctrl_i.pairs) && ctrl_i.step_1.fma && step_1_i[8:6] != '0),
     .op_i (fma_op_6_i),
-    .a_i  (Flip(neg_6_i, t6)),
-    .b_i  (ctrl_i.stats ? t6 : y6),
+    .a_i  (a6),
+    .b_i  (ctrl_i.stats ? x6 : y6),
     .c_i  (c6),
     .res_o(fma_1)
   );
   always_comb begin
     squared = '0;
     t9      = '0;
-    if (valid_i[9]) begin
+    if (step_1_i[9]) begin
       squared = fma_1;
       // A variance that rounding has made negative is +0.
       t9 = !ctrl_i.step_1.fma || (ctrl_i.stats && kind_9_i == stream_pkg::KindMean) ? alt9_q
@@ -245,15 +283,17 @@ module vector_lane #(
   end
   sum_acc u_acc_squares (
     .clk_i,
-    .en_i   (en_i && ctrl_i.stats && valid_i[9] && kind_9_i == stream_pkg::KindElement),
+    .en_i   (en_i && ctrl_i.stats && step_1_i[9] && kind_9_i == stream_pkg::KindElement),
     .first_i(first_9_i),
     .op_i   (2'(dither_pkg::RedFuncSum)),
     .x_i    (squared),
     .res_o  (acc_squares)
   );
 
-  logic take, narrow_advance;
-  assign take = en_i && (ctrl_i.deep ? valid_i[9] && write_9_i : valid_i[6] && write_6_i);
+  logic        take, narrow_advance;
+  logic [31:0] result;
+  logic [15:0] second_q;  // of a pair
+  assign take = en_i && (ctrl_i.deep ? step_1_i[9] && write_9_i : valid_i[6] && write_6_i);
   lane_output u_output (
     .clk_i,
     .take_i   (take),
@@ -261,9 +301,19 @@ module vector_lane #(
     .dtype_i  (ctrl_i.dtype_d),
     .round_i  (ctrl_i.round),
     .sat_i    (ctrl_i.sat),
-    .bits_o   (result_o),
+    .bits_o   (result),
     .random_i (random),
     .advance_o(narrow_advance)
   );
+  always_ff @(posedge clk_i) begin
+    if (take && ctrl_i.pairs) begin
+      second_q <= rounder_pkg::NarrowShort(ctrl_i.dtype_d, ctrl_i.round, ctrl_i.sat, random_2, t9);
+    end
+  end
+  always_comb begin
+    result_o = result;
+    if (ctrl_i.pairs && ctrl_i.pair16_d) result_o[31:16] = second_q;
+    else if (ctrl_i.pairs) result_o[15:8] = second_q[7:0];
+  end
   assign advance_o = narrow_advance || (en_i && draw);
 endmodule

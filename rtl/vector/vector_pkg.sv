@@ -25,6 +25,12 @@ package vector_pkg;
     logic        scalars;   // the step's scalar is the lane's own word
     logic [31:0] imm_0;     // else this
     logic [31:0] imm_1;     // source 1 in two steps, unless it is read
+    logic        pairs;     // two elements at once: step 1's units are the second one's
+    logic        still_0;   //   whose source 0 or b is the first one's
+    logic        still_1;
+    logic        pair16_0;  //   with elements of two bytes, not one
+    logic        pair16_1;
+    logic        pair16_d;
     logic        two;       // the first step's b is the scalar, not source 1
     logic        fused;     // and the multiply-add's addend is source 1: one step does both
     step_t       step_0;

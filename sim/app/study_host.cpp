@@ -1,5 +1,5 @@
 // The study's trainings in the host's own floating point: the same rounding points, not the core's bits. Takes
-// study_run's options and prints its lines, some hundred times as fast, so that scripts/study.py can run enough
+// study_run's options and prints its lines, 5 to 18 times as fast, so that scripts/study.py can run enough
 // seeds to decide tenths of a percentage point, and its means are a second opinion on the core's.
 //
 // What is rounded where: inputs, hidden activations and the weights of the products to the mode's compute format,

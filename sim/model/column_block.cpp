@@ -8,15 +8,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "sim/model/avx512.hpp"
 #include "sim/model/clones.hpp"
-
-#ifdef DITHER_X86_CLONES
-#define DITHER_AVX512 1
-// The header's "undefined" registers look uninitialised to g++ 12.
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#include <immintrin.h>
-#endif
 
 namespace dither::model {
 namespace {
@@ -221,10 +214,7 @@ void RunPortable(const ColumnJob& job) {
   }
 }
 
-#ifdef DITHER_AVX512
-#define DITHER_TARGET __attribute__((target("avx512f,avx512cd,avx512dq,avx512vl,avx512bw")))
-#define DITHER_INLINE DITHER_TARGET inline __attribute__((always_inline))
-
+#ifdef DITHER_X86_CLONES
 // What the portable form spells out is one instruction here: shifts by more than the width give 0,
 // leading zeros are counted, signs are masks. 64-bit steps take the even and the odd lanes in turn,
 // so that nothing crosses lanes.
@@ -373,12 +363,8 @@ DITHER_TARGET void RunAvx512(const ColumnJob& job) {
 const std::vector<ColumnKernel>& ColumnKernels() {
   static const std::vector<ColumnKernel> kernels = [] {
     std::vector<ColumnKernel> found;
-#ifdef DITHER_AVX512
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512bw")) {
-      found.push_back({"AVX-512", RunAvx512, DecodeAvx512});
-    }
+#ifdef DITHER_X86_CLONES
+    if (HasAvx512()) found.push_back({"AVX-512", RunAvx512, DecodeAvx512});
 #endif
     found.push_back({"portable", RunPortable, DecodeRow});
     return found;

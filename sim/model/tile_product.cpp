@@ -4,16 +4,9 @@
 #include <array>
 #include <cstring>
 
-#include "sim/model/clones.hpp"
+#include "sim/model/avx512.hpp"
 
 #ifdef DITHER_X86_CLONES
-// The header's "undefined" registers look uninitialised to g++ 12.
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#include <immintrin.h>
-
-#define DITHER_TARGET __attribute__((target("avx512f,avx512cd,avx512dq,avx512vl,avx512bw")))
-#define DITHER_INLINE DITHER_TARGET inline __attribute__((always_inline))
 
 namespace dither::model {
 namespace {
@@ -287,9 +280,7 @@ DITHER_TARGET void Run(const TileJob& job) {
 
 const TileKernel* FindTileKernel() {
   static const TileKernel kernel = {Run, AddRow};
-  static const bool can = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") &&
-                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                          __builtin_cpu_supports("avx512bw");
+  static const bool can = HasAvx512();
   return can ? &kernel : nullptr;
 }
 

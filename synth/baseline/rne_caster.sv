@@ -100,8 +100,8 @@ module rne_caster (
     up  = round == dither_pkg::RoundRne && fixed[0] && (rest || kept[0]);
     res = (whole ^ {32{neg}}) + 32'(up ^ neg);
 
-    past    = res > {16'b0, max_finite};
-    int_out = exponent >= 8'd158 || (is_int8 && res[31:7] != '0 && res[31:7] != '1);
+    past    = res[17:0] > {2'b0, max_finite};
+    int_out = exponent >= (is_int8 ? 8'd135 : 8'd158) || (is_int8 && res[9:7] != '0 && res[9:7] != '1);
     if (nan) bits = quiet;
     else if (inf) bits = sat && is_fp8 ? max_finite : overflow;
     else if (past) bits = sat || round == dither_pkg::RoundRtz ? max_finite : overflow;

@@ -157,6 +157,10 @@ module rounder_proof #(
     .fp32_i, .dtype_i(dtype), .round_i(2'd2), .sat_i, .random_i, .bits_o(zero),
     .narrows_o(unused_z)
   );
+  logic        is_short;
+  logic [15:0] short_bits;
+  assign is_short   = dtype >= 4'd2 && dtype <= 4'd6;
+  assign short_bits = rounder_pkg::NarrowShort(dtype, round_i, sat_i, random_i, fp32_i);
   rne_caster u_plain (.fp32_i, .dtype_i(dtype), .round_i, .sat_i, .bits_o(plain));
 
   logic [14:0] largest;
@@ -187,6 +191,8 @@ module rounder_proof #(
     ZeroWord_A: assert (random_i != '0 || stochastic == zero || zero[14:0] == largest);
     // It narrows exactly the six narrow types.
     Narrows_A: assert (narrows == (dtype >= 4'd2 && dtype <= 4'd7));
+    // The form for short dtypes alone is the same function.
+    Short_A: assert (!is_short || {16'b0, short_bits} == rtl);
     // The caster that stochastic rounding's cost is measured against does the same job without it.
     Baseline_A: assert (round_i == 2'd1 || round_i == 2'd3 || plain == rtl);
   end
@@ -216,11 +222,13 @@ module lfsr_proof (
     x[29] = x[29] ^ (x[30] & x[31]);
     Restore = x;
   endfunction
-  logic [31:0] leap, white;
+  logic [31:0] leap, twice, white;
   assign leap  = rounder_pkg::Leap(state_i);
+  assign twice = rounder_pkg::Next(leap);
   assign white = rounder_pkg::Whiten(state_i);
   always_comb begin
     Leap_A: assert (leap == Steps(state_i));
+    Twice_A: assert (twice == Steps(Steps(state_i)));
     // The zero state is never reached from another one.
     NonZero_A: assert (leap != '0);
     OneToOne_A: assert (Restore(white) == state_i);

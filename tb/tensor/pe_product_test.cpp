@@ -54,7 +54,11 @@ class Bench {
     dut_->w_dtype_i = static_cast<std::uint8_t>(w_dtype);
     for (int e = 0; e < 512; ++e) unit_[static_cast<std::size_t>(e)] = std::ldexp(1.0, e - 268 - 12);
   }
-  ~Bench() { dut_->final(); }
+  ~Bench() {
+    // A model's end looks for its scopes in the thread's context, which is that of the model made last.
+    Verilated::threadContextp(&context_);
+    dut_->final();
+  }
   Bench(const Bench&) = delete;
   Bench& operator=(const Bench&) = delete;
 

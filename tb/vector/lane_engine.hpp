@@ -107,6 +107,29 @@ inline std::uint32_t Function(std::uint8_t func, std::uint32_t a, std::uint32_t 
   return 0;
 }
 
+// Whether the vector engine takes the elements two at a time (docs/blocks/vector_engine.md, Pairs):
+// by the addresses of all its elements, where the hardware looks at offsets and strides.
+inline bool InPairs(const EngineInstr& i) {
+  const bool fused = i.func == 3 && (i.func_1 == 1 || i.func_1 == 2);
+  if (static_cast<isa::Op>(i.opcode) != isa::Op::kTensor || (i.func_1 != 0 && !fused) || i.gen_0 != 0) return false;
+  const auto paired = [&](std::uint8_t dtype, std::uint32_t off, const std::array<std::int16_t, 4>& str,
+                          bool may_stand) {
+    if (may_stand && str[0] == 0) return true;
+    const std::int64_t bytes = DtypeBytes(static_cast<Dtype>(dtype));
+    if (bytes > 2 || str[0] != 1) return false;
+    for (int a = 0; a < i.size[3]; ++a)
+      for (int b = 0; b < i.size[2]; ++b)
+        for (int c = 0; c < i.size[1]; ++c) {
+          if ((off + bytes * (c * str[1] + b * str[2] + a * str[3])) % (2 * bytes) != 0) return false;
+        }
+    return true;
+  };
+  const std::uint8_t last = i.func_1 != 0 ? i.func_1 : i.func;
+  const bool reads_1 = !OneOperand(last) && !i.src1_imm;
+  return paired(i.dtype_d, i.off_d, i.str_d, false) && paired(i.dtype_0, i.off_0, i.str_0, true) &&
+         (!reads_1 || paired(i.dtype_1, i.off_1, i.str_1, true));
+}
+
 // Moves between partitions. Sources and destination don't overlap here, so the order doesn't matter.
 inline void ExecuteShuffle(const EngineInstr& i, LaneMemory& m) {
   const auto dtype = static_cast<Dtype>(i.dtype_d);
@@ -330,6 +353,7 @@ class LaneEngine {
   Clocked<Dut> dut;
   LaneMemory memory;
   std::uint64_t work = 0, stalls = 0, reads = 0, writes = 0;
+  std::uint64_t pairs = 0;  // cycles that wrote two elements
   struct Error {
     int cause;
     std::uint64_t addr;
@@ -408,6 +432,7 @@ class LaneEngine {
     Check(static_cast<bool>(dut->stall_o) == lost, "stall_o tells a lost arbitration");
     stalls += lost;
     work += dut->work_o;
+    pairs += dut->work_o == 2;
 
     if (dut->sbuf_w_req_o && dut->sbuf_w_gnt_i) {
       ++writes;
@@ -464,6 +489,13 @@ class OperandMaker {
  public:
   OperandMaker(std::mt19937& rng, std::uint32_t rows) : rng_(rng), rows_(rows) {}
 
+  // Operands that go in pairs, or with `misses` some that just don't.
+  bool pairs = false, misses = false;
+  Dtype ShortDtype() {
+    constexpr Dtype kShort[] = {Dtype::kBf16, Dtype::kFp16, Dtype::kFp8E4M3, Dtype::kFp8E5M2, Dtype::kInt8};
+    return kShort[Below(5)];
+  }
+
   std::uint32_t Below(std::uint32_t n) { return static_cast<std::uint32_t>(rng_() % n); }
   std::uint32_t Word() { return static_cast<std::uint32_t>(rng_()); }
   Dtype AnyDtype(int space) {
@@ -507,6 +539,11 @@ class OperandMaker {
         if (k < still && k >= from) str[k] = 0;
         else row *= i.size[k];
       }
+      const std::uint32_t miss = misses ? Below(6) : 3;  // what may be wrong
+      if (pairs) {
+        str[0] = miss == 0 ? 0 : 1;
+        for (int k = 1; k < 4; ++k) str[k] = static_cast<std::int16_t>(str[k] + (miss != 1 ? str[k] % 2 : 0));
+      }
       std::int64_t low = 0, high = esize;
       for (int k = 0; k < 4; ++k) {
         const std::int64_t reach = esize * str[k] * (i.size[k] - 1);
@@ -516,6 +553,10 @@ class OperandMaker {
       const auto slack = static_cast<std::uint32_t>((length - (high - low)) / esize);
       off = static_cast<std::uint32_t>((base + esize - 1) / esize * esize - low);
       if (slack > 1) off += static_cast<std::uint32_t>(esize) * Below(slack);
+      if (pairs && miss != 2 && off % (2 * esize) != 0) {
+        if (slack <= 1) continue;
+        off = off >= base - low + esize ? off - static_cast<std::uint32_t>(esize) : off + static_cast<std::uint32_t>(esize);
+      }
       return;
     }
   }
@@ -560,7 +601,7 @@ inline EngineInstr AnyInstruction(OperandMaker& make, LaneMemory& m, isa::Op op,
   };
   do {
     for (auto& size : i.size) size = make.AnySize();
-    if (make.Below(4) == 0) i.size[0] = static_cast<std::uint16_t>(1 + make.Below(67));
+    if (make.Below(make.pairs ? 2 : 4) == 0) i.size[0] = static_cast<std::uint16_t>(1 + make.Below(67));
   } while (i.size[0] * i.size[1] * i.size[2] * i.size[3] > 600);
   i.space_d = make.Below(3) == 0;
   i.space_0 = make.Below(3) == 0;

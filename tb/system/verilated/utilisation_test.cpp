@@ -1,6 +1,8 @@
 // How busy the array is, cycle by cycle: bounds of docs/blocks/tensor_engine.md. The figures: make bench-gemm.
+// And the vector engine with 16-bit data: docs/blocks/vector_engine.md.
 #include <catch2/catch.hpp>
 
+#include "sim/program/builder.hpp"
 #include "sim/program/tile_gemm.hpp"
 #include "sim/verilated/verilated_device.hpp"
 #include "tb/system/make_device.hpp"
@@ -87,6 +89,34 @@ TEST_CASE("results that a slow memory does not take hold the array back, and non
   const Measured r = Measure(*device, k, m, n);  // compares every instruction
   CHECK(r.columns == r.bound);
   CHECK(r.span > r.columns + r.columns / 10);
+}
+
+TEST_CASE("a program updates bf16 weights at two elements a cycle, and copies beside it slow it down and no more",
+          "[utilisation][directed]") {
+  const bool copies = GENERATE(false, true);
+  CAPTURE(copies);
+  auto device = MakeVerilatedDevice(Small());
+  const std::uint32_t rows = device->config().rows;
+  constexpr std::uint32_t kElements = 510, kUpdates = 6;
+  ProgramBuilder b(device->config());
+  const Tensor w = b.Sbuf("w", isa::Dtype::kBf16, {rows, kElements}), m = b.Sbuf("m", isa::Dtype::kBf16, {rows, kElements});
+  const Tensor other = b.Sbuf("other", isa::Dtype::kBf16, {rows, 1024});
+  std::mt19937 random(1);
+  const auto draw = [&] { return std::uniform_real_distribution<double>(-1, 1)(random); };
+  for (std::uint32_t p = 0; p < rows; ++p) {
+    for (const Tensor* t : {&w, &m}) tb::FillSbuf(*device, p, t->address, tb::RandomBytes(t->dtype, kElements, draw));
+  }
+  const Tensor dram = tb::EmptyTensor(*device, "dram", isa::Dtype::kBf16, {rows, 1024});
+  for (std::uint32_t n = 0; n < kUpdates; ++n) {
+    b.TwoSteps(w, m, {isa::VecFunc::kMul, -0.125f}, {isa::VecFunc::kAdd, w}, {isa::Round::kSr, false});
+    if (copies) b.Copy(isa::Queue::kDma0, n % 2 == 0 ? other : dram, n % 2 == 0 ? dram : other);
+  }
+  device->Run(b.Take());  // compares every instruction
+  device->CompareAll();
+  const QueueCounters c = device->Counters()[isa::Queue::kVector];
+  CHECK(c.work == kUpdates * kElements);
+  CHECK(c.busy <= kUpdates * (kElements / 2 + 8 + 2) + c.stall_mem);
+  if (!copies) CHECK(c.stall_mem <= 2 * kUpdates);  // the first words may lie in one bank
 }
 
 TEST_CASE("activity counts the cycles in which the array waits between two columns", "[utilisation][directed]") {
