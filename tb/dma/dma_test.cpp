@@ -844,6 +844,213 @@ TEST_CASE("dma: an AXI error before a bad index, or after it, is reported as wha
   bench.CheckMemories();
 }
 
+TEST_CASE("dma: a bad list behind rows that still move lets them end, and changes not a byte itself", "[dma][indexed][random]") {
+  const auto seed = GENERATE(range(1u, 9u)) + SeedBase();
+  const auto stall = GENERATE(0, 30, 85);
+  CAPTURE(kAxiBits, seed, stall);
+  Bench bench(seed, {stall, stall, stall});
+  bench.memory.behaviour().reorder = seed % 2 == 0;
+  bench.memory.behaviour().data_first = seed % 3 == 0;
+  bench.memory.behaviour().read_latency = seed % 4 == 3 ? 3 : 100;
+  const auto below = [&](std::size_t n) { return static_cast<std::size_t>(bench.rng() % n); };
+  std::array<std::vector<Outcome>, 2> want;
+  for (int round = 0; round < 8; ++round) {
+    CAPTURE(round);
+    // Of both channels; each has good ones, then, but for the second in every other round, a bad one. The
+    // good lists lie in the lower half of the list bytes, the bad one in the upper.
+    std::array<isa::DmaInstr, 2> behind;
+    for (int c = 0; c < 2; ++c) {
+      const auto place_list = [&](Indexed& x, int half) {
+        const auto first = static_cast<std::size_t>((2 * c + 1) * kSbufBytes / 4 - kListBytes + half * kListBytes / 2);
+        isa::SetListAddr(x.instr, static_cast<std::uint32_t>(below(kRows) << isa::kPartitionPitchLog2 |
+                                                             (first + 4 * below((kListBytes / 2 - 160) / 4))));
+      };
+      Indexed good = RandomIndexed(bench.rng, c);
+      place_list(good, 0);
+      bench.PutList(good.instr, good.list);
+      for (std::size_t n = below(4); n > 0; --n) {
+        auto i = good.instr;
+        if (below(3) == 0) i = RandomCopy(bench.rng, c);
+        // Copies leave the lists alone.
+        if (i.opcode == static_cast<std::uint8_t>(isa::Op::kCopy) && (i.dst_addr >> 44 == 1 || i.src_addr >> 44 == 1)) continue;
+        bench.Issue(c, i);
+        bench.Expect(i);
+        want[c].push_back(kDone);
+      }
+      if (c == 1 && round % 2 == 0) continue;
+      Indexed bad = RandomIndexed(bench.rng, c);
+      place_list(bad, 1);
+      const std::size_t place = below(bad.list.size());
+      const std::uint32_t limit = isa::Limit(bad.instr);
+      bad.list[place] = std::array{limit, limit + static_cast<std::uint32_t>(below(9)), 0x80000000u, 0xffffffffu}[below(4)];
+      for (std::size_t n = place + 1; n < bad.list.size(); ++n) {
+        if (below(4) == 0) bad.list[n] = limit + 1;  // the first one counts
+      }
+      bench.PutList(bad.instr, bad.list);
+      bench.Issue(c, bad.instr);
+      behind[static_cast<std::size_t>(c)] = good.instr;
+      bench.Issue(c, good.instr);  // not begun before the error, gone through after it
+      want[c].push_back({true, kCauseIndex, std::uint64_t{place} << 32 | bad.list[place], 0});
+      want[c].push_back(kDone);
+    }
+    REQUIRE(bench.Finish(2000000));
+    REQUIRE(bench.outcomes == want);
+    // It is still as it was before what is behind it, whose effects are known.
+    for (std::size_t c = 0; c < 2; ++c) {
+      if (behind[c].opcode != 0) bench.Expect(behind[c]);
+    }
+    bench.CheckMemories();
+  }
+  CHECK(bench.memory.idle());
+}
+
+TEST_CASE("dma: indices of 31 bits lead to their rows, and the first one behind the table is refused", "[dma][indexed][directed]") {
+  const bool gather = GENERATE(true, false);
+  const std::uint32_t limit = GENERATE(0x7fffffffu, 0x40000001u, 0x5a5a5a5bu);
+  const bool back = GENERATE(false, true);
+  CAPTURE(kAxiBits, gather, limit, back);
+  Bench bench(1);
+  isa::DmaInstr i = Rows(gather, 4);
+  // The highest row lies in memory, row 0 far outside.
+  const std::int64_t step = back ? -17 : 16;
+  const std::uint64_t highest = RegionOf(false, 0, !gather).first + (back ? 4096 : 40000);
+  (gather ? i.src_str : i.dst_str)[2] = static_cast<std::int32_t>(step);
+  (gather ? i.src_addr : i.dst_addr) = highest - static_cast<std::uint64_t>(step * (limit - std::int64_t{1}));
+  i.size[0] = 13;
+  isa::SetLimit(i, limit);
+  bench.PutList(i, {limit - 1, limit - 2, limit - 100, limit - 3});
+  bench.Issue(0, i);
+  bench.Expect(i);
+  REQUIRE(bench.Finish());
+  bench.CheckMemories();
+  bench.PutList(i, {limit - 1, limit - 2, limit, limit - 3});
+  bench.Issue(0, i);
+  REQUIRE(bench.Finish());
+  bench.CheckMemories();
+  CHECK(bench.outcomes[0] == std::vector<Outcome>{kDone, {true, kCauseIndex, std::uint64_t{2} << 32 | limit, 0}});
+}
+
+TEST_CASE("dma: rows a large step apart are found, forwards and backwards", "[dma][indexed][directed]") {
+  const bool gather = GENERATE(true, false);
+  const std::int64_t step = GENERATE(std::int64_t{0x7fffffff}, -std::int64_t{0x7fffffff}, -(std::int64_t{1} << 31), std::int64_t{0});
+  const std::uint32_t index = GENERATE(0u, 1u, 4u, 7u, 2730u, 4095u);
+  CAPTURE(kAxiBits, gather, step, index);
+  Bench bench(1);
+  isa::DmaInstr i = Rows(gather, 1);
+  const std::uint64_t row = RegionOf(false, 0, !gather).first + 77;
+  constexpr std::uint64_t kAddr = (std::uint64_t{1} << 44) - 1;
+  (gather ? i.src_str : i.dst_str)[2] = static_cast<std::int32_t>(step);
+  (gather ? i.src_addr : i.dst_addr) = (row - static_cast<std::uint64_t>(step * index)) & kAddr;
+  isa::SetLimit(i, index + 1);
+  bench.PutList(i, {index});
+  bench.Issue(0, i);
+  // As a table of one row, which its step doesn't matter for.
+  isa::DmaInstr one = i;
+  one.opcode = static_cast<std::uint8_t>(isa::Op::kCopy);
+  (gather ? one.src_addr : one.dst_addr) = row;
+  one.size[3] = 1;
+  bench.Expect(one);
+  REQUIRE(bench.Finish());
+  bench.CheckMemories();
+  CHECK(bench.outcomes[0] == std::vector<Outcome>{kDone});
+}
+
+TEST_CASE("dma: a list may begin anywhere in a chunk and end with its partition, or be all of it", "[dma][indexed][directed]") {
+  const bool gather = GENERATE(true, false);
+  CAPTURE(kAxiBits, gather);
+  Bench bench(1);
+  bench.memory.behaviour().read_latency = 3;
+  for (int count = 1; count <= 2 * kBeat / 4 + 1; ++count) {
+    isa::DmaInstr i = Rows(gather, count);
+    i.size[0] = 3;
+    isa::SetListAddr(i, 7u << isa::kPartitionPitchLog2 | static_cast<std::uint32_t>(kSbufBytes - 4 * count));
+    std::vector<std::uint32_t> list;
+    for (int n = 0; n < count; ++n) list.push_back(static_cast<std::uint32_t>(n * 7 + count) % 100);
+    bench.PutList(i, list);
+    bench.Issue(0, i);
+    bench.Expect(i);
+    REQUIRE(bench.Finish());
+    bench.CheckMemories();
+  }
+  constexpr int kAll = kSbufBytes / 4;
+  isa::DmaInstr i = Rows(gather, kAll);
+  // Rows of one byte between DRAM and DRAM: SBUF has no room beside a list of a whole partition for most of them.
+  (gather ? i.dst_addr : i.src_addr) = RegionOf(false, 0, gather).first;
+  (gather ? i.dst_str : i.src_str) = {1, 0, 1, 0};
+  i.size[0] = 1;
+  isa::SetLimit(i, 100);
+  isa::SetListAddr(i, 0);
+  std::vector<std::uint32_t> list;
+  for (unsigned n = 0; n < kAll; ++n) list.push_back(n * 37 % 100);
+  list.back() = 100;
+  bench.PutList(i, list);
+  bench.Issue(0, i);
+  REQUIRE(bench.Finish());
+  CHECK(bench.outcomes[0].back() == Outcome{true, kCauseIndex, std::uint64_t{kAll - 1} << 32 | 100, 0});
+  bench.CheckMemories();
+  list.back() = 99;
+  bench.PutList(i, list);
+  bench.Issue(0, i);
+  bench.Expect(i);
+  REQUIRE(bench.Finish());
+  CHECK(bench.outcomes[0].back() == kDone);
+  bench.CheckMemories();
+}
+
+TEST_CASE("dma: of a scatter's equal indices the last row stays", "[dma][indexed][directed]") {
+  const int stall = GENERATE(0, 40, 85);
+  const int length = GENERATE(1, 15, 64, 100);  // bytes of a row, rows 70 apart: the longest ones overlap as well
+  CAPTURE(kAxiBits, stall, length);
+  Bench bench(static_cast<unsigned>(length), {stall, stall, 0});
+  bench.memory.behaviour().reorder = true;
+  isa::DmaInstr i = Rows(false, 20);
+  i.size[0] = static_cast<std::uint16_t>(length);
+  for (const unsigned different : {1u, 2u, 3u}) {
+    std::vector<std::uint32_t> list;
+    for (unsigned n = 0; n < 20; ++n) list.push_back(50 + n % different);
+    bench.PutList(i, list);
+    i.src_str[2] = 64 + static_cast<int>(different);
+    bench.Issue(0, i);
+    bench.Expect(i);
+    REQUIRE(bench.Finish());
+    bench.CheckMemories();
+  }
+}
+
+TEST_CASE("dma: silent memory among the rows of a list raises the watchdog, and the next list works", "[dma][indexed][directed]") {
+  const bool gather = GENERATE(true, false);
+  const int when = GENERATE(0, 40, 60, 130);  // cycles after issue
+  CAPTURE(kAxiBits, gather, when);
+  Bench bench(1);
+  bench.dut->watchdog_i = 300;
+  bench.memory.behaviour().silent = when == 0;
+  const isa::DmaInstr i = Rows(gather, 20);
+  std::vector<std::uint32_t> list;
+  for (unsigned n = 0; n < 20; ++n) list.push_back(n * 37 % 100);
+  bench.PutList(i, list);
+  bench.Issue(0, i);
+  bench.dut.Run(when);
+  bench.memory.behaviour().silent = true;
+  REQUIRE(bench.Finish(2000));
+  REQUIRE(bench.outcomes[0].size() == 1);
+  CHECK(bench.outcomes[0][0].err);
+  CHECK(bench.outcomes[0][0].cause == kCauseWatchdog);
+  // Another list is asked for while late answers are still to come.
+  isa::DmaInstr next = i;
+  isa::SetListAddr(next, isa::ListAddr(i) + 4 * 64);
+  std::reverse(list.begin(), list.end());
+  bench.PutList(next, list);
+  bench.Issue(0, next);
+  bench.dut.Run(10);
+  bench.memory.behaviour().silent = false;
+  bench.Expect(next);
+  REQUIRE(bench.Finish(4000));
+  REQUIRE(bench.outcomes[0].size() == 2);
+  CHECK(bench.outcomes[0][1] == kDone);
+  bench.CheckMemories();
+  CHECK(bench.memory.idle());
+}
+
 TEST_CASE("dma: an AXI error of a gather or scatter is that of the burst, and the next one works", "[dma][indexed][directed]") {
   const bool gather = GENERATE(true, false);
   const int stall = GENERATE(0, 40);
