@@ -167,6 +167,8 @@ class StudyTest(unittest.TestCase):
         command = [sys.executable, str(ROOT / "scripts/study.py"), "run", "--sets", "none", "--data", str(own),
                    "--regimes", "tuned", "--seeds", "1", "--epochs", "4", "--jobs", "2", "--no-pictures",
                    "--program", f"{sys.executable} {self.folder / 'trainer.py'}"]
+        # A shell's background job ignores SIGINT, and so would every process of this test.
+        self.addCleanup(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
         for kind in (signal.SIGINT, signal.SIGTERM):
             os.environ["FAKE_SLEEP"] = "0.3"
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -27,18 +27,22 @@ module lfsr #(
     $error("lfsr: ResetState must not be 0");
   end
 
-  logic [31:0] state_q, next;
-  assign next = rounder_pkg::Leap(state_q);
+  logic [31:0] state_q;
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) state_q <= ResetState;
     else if (load_i) state_q <= load_value_i;
-    else if (advance_i) state_q <= Pairs && two_i ? rounder_pkg::Next(next) : next;
+    else if (advance_i) begin
+      if (Pairs && two_i) state_q <= rounder_pkg::Next(rounder_pkg::Leap(state_q));
+      else state_q <= rounder_pkg::Leap(state_q);
+    end
   end
 
   assign state_o = state_q;
   assign word_o  = rounder_pkg::Word(Whiten ? rounder_pkg::Whiten(state_q) : state_q);
   if (Pairs) begin : gen_pairs
+    logic [31:0] next;
+    assign next     = rounder_pkg::Leap(state_q);
     assign word_2_o = rounder_pkg::Word(Whiten ? rounder_pkg::Whiten(next) : next);
   end else begin : gen_one
     assign word_2_o = '0;

@@ -27,7 +27,8 @@ package rounder_pkg;
     logic        sign, nan, inf, is_int, is_int8, is_float, is_fp8, normal, neg, lost_all;
     logic [7:0]  exponent, floor, kink, grid, above, shift, field;
     logic [31:0] kept, whole, res;
-    logic [23:0] fraction, unused_sum;
+    logic [23:0] fraction;
+    logic [6:0]  unused_sum;
     logic [15:0] max_finite, overflow, quiet, bits;
     logic        sign_at_15, carry, up, past, int_out;
 
@@ -101,7 +102,12 @@ package rounder_pkg;
       default:                  whole = kept;
     endcase
 
-    {carry, unused_sum} = {1'b0, fraction} + {1'b0, random};
+    // The carry of fraction + random alone, by six bits: yosys would build one long sum as a prefix
+    // adder, of half as much area again; bit by bit a simulation would take longer than for all else.
+    carry = 1'b0;
+    for (int unsigned k = 0; k < RandomBits; k += 6) begin
+      {carry, unused_sum} = {1'b0, fraction[k +: 6], carry} + {1'b0, random[k +: 6], carry};
+    end
     case (round)
       dither_pkg::RoundRne: up = fraction[23] && (fraction[22:0] != '0 || kept[0]);
       dither_pkg::RoundSr:  up = carry;
@@ -153,17 +159,14 @@ package rounder_pkg;
 
   // 32 steps of the Fibonacci LFSR at once: bits 32..63 of the sequence whose bits 0..31 are the
   // state, bit n+32 being the sum of bits n, n+5, n+18 and n+23. Neighbours share the sums two bits
-  // at a time (s[n] + s[n+18]), and bit n+32 needs none later than n+23: eight XORs deep. The state
-  // is not 0, and so isn't the next.
+  // at a time (s[n] + s[n+18]), and bit n+32 needs none later than n+23: nine at once, eight XORs
+  // deep. The state is not 0, and so isn't the next.
   function automatic logic [31:0] Next(input logic [31:0] state);
-    logic [63:0] s;
-    logic [36:0] pair;
-    s    = {32'b0, state};
-    pair = '0;
-    for (int unsigned n = 0; n < 5; n++) pair[n] = s[n] ^ s[n+18];
-    for (int unsigned n = 0; n < 32; n++) begin
-      pair[n+5] = s[n+5] ^ s[n+23];
-      s[n+32]   = pair[n] ^ pair[n+5];
+    logic [63:0] s, pair;
+    s = {32'b0, state};
+    for (int unsigned n = 0; n < 36; n += 9) begin
+      pair = s ^ (s >> 18);
+      s    = s | (((pair ^ (pair >> 5)) >> n & 64'h1ff) << (n + 32));
     end
     Next = s[63:32];
   endfunction
