@@ -172,7 +172,7 @@ module dma #(
 
   // ---- the list of a gather or scatter: checked when everything before is read to the end, so
   // that a bad index stops the queue as a read error of this instruction does
-  logic              list_req, list_gnt, index_bad;
+  logic              list_req, index_bad;
   logic [31:0]       limit, list_at, table_step;
   logic              unused_list;
   logic [7:0]        list_part;
@@ -190,10 +190,10 @@ module dma #(
     .load_size_i(instr.size[2]), .load_limit_i(limit[30:0]),
     .load_base_i(gather ? instr.src_addr[43:0] : instr.dst_addr[43:0]),
     .load_step_i(table_step),
-    .check_i(inside_q == read_q + 3'd1 && !kill), .passed_o(list_passed),
+    .check_i(inside_q == read_q + 3'd1), .passed_o(list_passed),
     .bad_o(index_bad), .index_o(list_index), .place_o(list_place),
     .sbuf_req_o(list_req), .sbuf_part_o(list_part), .sbuf_addr_o(list_addr),
-    .sbuf_gnt_i(list_gnt), .sbuf_rdata_i,
+    .sbuf_gnt_i, .sbuf_rdata_i,
     .row_valid_o(row_valid), .row_ready_i(scatter_q ? d_row_ready : s_row_ready),
     .row_addr_o(row_addr));
   always_ff @(posedge clk_i) begin
@@ -326,7 +326,7 @@ module dma #(
   assign w_len   = w_end ? w_left[BeatW:0] : w_room;
 
   assign sbuf_write = dst_go && d_sbuf && out_avail;
-  assign d_take     = d_sbuf ? sbuf_write && sbuf_gnt_i : aw_take;
+  assign d_take     = d_sbuf ? sbuf_write && sbuf_gnt_i && !list_req : aw_take;
   assign out_want   = wr_data || (dst_go && d_sbuf);
   assign out_off    = wr_data ? w_off : d_addr[BeatW-1:0];
   assign out_len    = wr_data ? w_len : d_len[BeatW:0];
@@ -378,20 +378,20 @@ module dma #(
     .re_i(write_fault || (look && !write_err_q)), .raddr_i(wr_b_q[WrW-1:0]), .rdata_o(wr_addr),
     .we_i(aw_take), .waddr_i(wr_w_q[WrW-1:0]), .lanes_i(1'b1), .wdata_i(d_addr[43:BeatW]));
 
-  // ---- SBUF port: a write goes first, it makes room; then the list, which everything waits for
-  assign list_gnt     = sbuf_gnt_i && !sbuf_write;
+  // ---- SBUF port: the list goes first, so that addresses are made while rows move (one index a
+  // row); then a write, which makes room
   assign sbuf_req_o   = sbuf_read || sbuf_write || list_req;
-  assign sbuf_we_o    = sbuf_write;
+  assign sbuf_we_o    = sbuf_write && !list_req;
   always_comb begin
     sbuf_part_o = s_addr[27:20];
     sbuf_addr_o = s_addr[BeatW +: ChunkW];
-    if (list_req) begin
-      sbuf_part_o = list_part;
-      sbuf_addr_o = list_addr;
-    end
     if (sbuf_write) begin
       sbuf_part_o = d_addr[27:20];
       sbuf_addr_o = d_addr[BeatW +: ChunkW];
+    end
+    if (list_req) begin
+      sbuf_part_o = list_part;
+      sbuf_addr_o = list_addr;
     end
   end
   assign sbuf_wdata_o = out_data;
