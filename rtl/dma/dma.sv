@@ -151,7 +151,8 @@ module dma #(
   logic            s_row_ready, d_row_ready, list_passed, row_valid;
   logic            scatter_q;  // the list in dma_index is of a scatter
   logic [43:0]     row_addr;
-  // A scatter reads its source when its list has passed, a gather as its rows come.
+  // A scatter reads its source when its list has passed, a gather as its rows come. Only a scatter's
+  // destination ever waits for a row.
   dma_walk #(.Beat(Beat), .Block(Block)) u_source (
     .clk_i, .rst_ni, .clear_i(clear),
     .load_valid_i(load), .load_ready_o(src_ready), .load_sbuf_i(instr.src_addr[44]),
@@ -166,7 +167,7 @@ module dma #(
     .load_valid_i(dest_count_q != '0), .load_ready_o(dst_ready), .load_sbuf_i(dest[238]),
     .load_addr_i(dest[237:194]), .load_esize_i(dest[193:192]), .load_size_i(dest[191:128]),
     .load_str_i(dest[127:0]), .load_wait_i(dest[239]), .load_rows_i(dest[239]),
-    .row_valid_i(scatter_q && row_valid), .row_ready_o(d_row_ready), .row_addr_i(row_addr),
+    .row_valid_i(row_valid), .row_ready_o(d_row_ready), .row_addr_i(row_addr),
     .seg_valid_o(d_valid), .seg_ready_i(d_take), .seg_sbuf_o(d_sbuf), .seg_addr_o(d_addr),
     .seg_len_o(d_len), .seg_last_o(d_last));
 

@@ -399,7 +399,11 @@ class InstructionGenerator {
     auto& str = Bits(1) ? i.dst_str : i.src_str;
     constexpr std::uint64_t kAddr = (std::uint64_t{1} << isa::kAddrBits) - 1;
     const auto delta = static_cast<std::uint64_t>(std::int64_t{Below(9) - 4});
-    switch (Below(17)) {
+    switch (Below(18)) {
+      case 17:  // a table of more bytes than addresses have
+        isa::SetLimit(i, Bits(31));
+        str[2] = static_cast<std::int32_t>(Bits(32) & ~3u);
+        break;
       case 13: i.opcode = 0x40 + Below(4); break;
       case 14: isa::SetLimit(i, Bits(1) ? Bits(32) : isa::Limit(i) + static_cast<std::uint32_t>(delta)); break;
       case 15: isa::SetListAddr(i, Bits(1) ? Bits(32) : isa::ListAddr(i) + static_cast<std::uint32_t>(delta)); break;
