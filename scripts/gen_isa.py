@@ -226,14 +226,21 @@ def make_hpp(isa):
         gaps = [r for r in with_reserved(rows) if r[0].startswith("rsv")]
         cond = " || ".join(f"GetBits(e, {g[1]}, {g[2]})" for g in gaps)
         o.append(f"constexpr bool {struct}ReservedSet(const Encoded& e) {{\n  return {cond};\n}}")
-    im = isa["overlays"]["imm1"]
-    o += ["", f"// {im['doc']}",
-          "constexpr std::uint32_t Imm1(const EngineInstr& i) {",
-          "  return static_cast<std::uint16_t>(i.str_1[0]) |",
-          "         (static_cast<std::uint32_t>(static_cast<std::uint16_t>(i.str_1[1])) << 16);", "}",
-          "constexpr void SetImm1(EngineInstr& i, std::uint32_t v) {",
-          "  i.str_1[0] = static_cast<std::int16_t>(v & 0xffff);",
-          "  i.str_1[1] = static_cast<std::int16_t>(v >> 16);", "}"]
+    for v in isa["overlays"].values():
+        struct = {"engine": "EngineInstr", "dma": "DmaInstr"}[v["layout"]]
+        field, lsb, bits = next(f[:3] for f in fields_of(isa, v["layout"]) if f[1] <= v["lsb"] < f[1] + f[2] * f[3])
+        parts = [(f"i.{field}[{(v['lsb'] - lsb) // bits + k}]", k * bits) for k in range(v["bits"] // bits)]
+        o += ["", f"// {v['doc']}", f"constexpr std::uint32_t {v['name']}(const {struct}& i) {{"]
+        words = [f"static_cast<{cpp_type(bits, False)}>({at})" for at, _ in parts]
+        words = [w if shift == 0 else f"(static_cast<std::uint32_t>({w}) << {shift})"
+                 for w, (_, shift) in zip(words, parts)]
+        o += ["  return " + " |\n         ".join(words) + ";", "}",
+              f"constexpr void Set{v['name']}({struct}& i, std::uint32_t v) {{"]
+        for at, shift in parts:
+            value = "v" if shift == 0 else f"v >> {shift}"
+            value = f"{value} & 0x{(1 << bits) - 1:x}" if shift == 0 and bits < 32 else value
+            o.append(f"  {at} = static_cast<{cpp_type(bits, True)}>({value});")
+        o.append("}")
     o += ["", "// Registers (byte addresses)"]
     for c in isa["csrs"]:
         o.append(f"inline constexpr std::uint32_t kCsr{c['name']} = 0x{c['addr']:04x};  // {c['access']}: {c['doc']}")

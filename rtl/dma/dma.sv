@@ -1,6 +1,7 @@
 // One DMA channel: copies strided tensors between DRAM and SBUF, any way; four copies inside.
 //
 //   walk (source) --AR, SBUF read--> stream of bytes --AW/W, SBUF write--> walk (destination)
+//        ^-------------------- rows of a list (dma_index) -----------------------^
 //
 // Reads run ahead, also into the next copy; a copy writes only when the one before it is done, so
 // an error stops the queue exactly there. A burst is written once all its bytes are here: W never
@@ -89,6 +90,7 @@ module dma #(
   dither_pkg::dma_instr_t instr;
   logic [2:0]  esize, inside_q, read_q;
   logic        is_nop, nop_q, accept, load, src_ready, clear, drained;
+  logic        gather, scatter, index_ready, index_err_q;
   logic        read_err_q, write_err_q, late_q, late_err_q, kill, abort, report, expire, wd_hit;
   logic        read_fault, write_fault, look;
   logic        unused_instr;
@@ -96,13 +98,15 @@ module dma #(
   assign instr  = instr_i;
   assign esize  = dither_pkg::DtypeBytes(instr.dtype_0);
   assign is_nop = instr.opcode == dither_pkg::OpNop;
+  assign gather  = instr.opcode == dither_pkg::OpGather;
+  assign scatter = instr.opcode == dither_pkg::OpScatter;
   assign unused_instr = ^{instr.rsv0, instr.rsv1, instr.rsv2, instr.rsv3, instr.dtype_d, esize[0],
                           instr.wait_val, instr.wait_sem, instr.wait_en, instr.sig_inc, instr.irq,
                           instr.sig_sem, instr.sig_en, instr.src_addr[47:45],
                           instr.dst_addr[47:45]};
 
   // Destinations wait here while their sources are being read.
-  localparam int unsigned DestW = 1 + 44 + 2 + 64 + 128;
+  localparam int unsigned DestW = 1 + 1 + 44 + 2 + 64 + 128;
   logic [DestW-1:0] dest_mem [2];
   logic [DestW-1:0] dest;
   logic [1:0]       dest_count_q;
@@ -111,7 +115,8 @@ module dma #(
   // A nop enters an empty channel only: nothing is left to wait for.
   assign instr_ready_o = late_q ? wd_hit
                        : !read_err_q && !write_err_q && !wd_hit && inside_q != 3'(Inside)
-                         && (is_nop ? inside_q == '0 : src_ready && !dest_count_q[1]);
+                         && (is_nop ? inside_q == '0 : src_ready && !dest_count_q[1]
+                                                       && (index_ready || !(gather || scatter)));
   assign accept   = instr_valid_i && instr_ready_o;
   assign load     = accept && !is_nop && !late_q;
   assign dest     = dest_mem[dest_r_q];
@@ -134,7 +139,7 @@ module dma #(
   end
   always_ff @(posedge clk_i) begin
     if (load) begin
-      dest_mem[dest_w_q] <= {instr.dst_addr[44], instr.dst_addr[43:0], esize[2:1], instr.size,
+      dest_mem[dest_w_q] <= {scatter, instr.dst_addr[44], instr.dst_addr[43:0], esize[2:1], instr.size,
                              instr.dst_str};
     end
   end
@@ -143,20 +148,58 @@ module dma #(
   logic            s_valid, s_take, s_sbuf, s_last, d_valid, d_take, d_sbuf, d_last;
   logic [43:0]     s_addr, d_addr;
   logic [BlockW:0] s_len, d_len;
+  logic            s_row_ready, d_row_ready, list_passed, row_valid;
+  logic            scatter_q;  // the list in dma_index is of a scatter
+  logic [43:0]     row_addr;
+  // A scatter reads its source when its list has passed, a gather as its rows come. Only a scatter's
+  // destination ever waits for a row.
   dma_walk #(.Beat(Beat), .Block(Block)) u_source (
     .clk_i, .rst_ni, .clear_i(clear),
     .load_valid_i(load), .load_ready_o(src_ready), .load_sbuf_i(instr.src_addr[44]),
     .load_addr_i(instr.src_addr[43:0]), .load_esize_i(esize[2:1]), .load_size_i(instr.size),
-    .load_str_i(instr.src_str),
+    .load_str_i(instr.src_str), .load_wait_i(gather || scatter), .load_rows_i(gather),
+    .row_valid_i(scatter_q ? list_passed : row_valid), .row_ready_o(s_row_ready),
+    .row_addr_i(row_addr),
     .seg_valid_o(s_valid), .seg_ready_i(s_take), .seg_sbuf_o(s_sbuf), .seg_addr_o(s_addr),
     .seg_len_o(s_len), .seg_last_o(s_last));
   dma_walk #(.Beat(Beat), .Block(Block)) u_dest (
     .clk_i, .rst_ni, .clear_i(clear),
     .load_valid_i(dest_count_q != '0), .load_ready_o(dst_ready), .load_sbuf_i(dest[238]),
     .load_addr_i(dest[237:194]), .load_esize_i(dest[193:192]), .load_size_i(dest[191:128]),
-    .load_str_i(dest[127:0]),
+    .load_str_i(dest[127:0]), .load_wait_i(dest[239]), .load_rows_i(dest[239]),
+    .row_valid_i(row_valid), .row_ready_o(d_row_ready), .row_addr_i(row_addr),
     .seg_valid_o(d_valid), .seg_ready_i(d_take), .seg_sbuf_o(d_sbuf), .seg_addr_o(d_addr),
     .seg_len_o(d_len), .seg_last_o(d_last));
+
+  // ---- the list of a gather or scatter: checked when everything before is read to the end, so
+  // that a bad index stops the queue as a read error of this instruction does
+  logic              list_req, index_bad;
+  logic [31:0]       limit, list_at, table_step;
+  logic              unused_list;
+  logic [7:0]        list_part;
+  logic [ChunkW-1:0] list_addr;
+  logic [31:0]       list_index;
+  logic [15:0]       list_place;
+  assign limit      = instr.src_str[3];
+  assign list_at    = instr.dst_str[3];
+  assign unused_list = ^{limit, list_at};
+  assign table_step = gather ? instr.src_str[2] : instr.dst_str[2];
+  dma_index #(.SbufBytes(SbufBytes), .AxiBits(AxiBits)) u_index (
+    .clk_i, .rst_ni, .clear_i(clear),
+    .load_valid_i(load && (gather || scatter)), .load_ready_o(index_ready),
+    .load_part_i(list_at[27:20]), .load_word_i(list_at[2 +: ChunkW + BeatW - 2]),
+    .load_size_i(instr.size[2]), .load_limit_i(limit[30:0]),
+    .load_base_i(gather ? instr.src_addr[43:0] : instr.dst_addr[43:0]),
+    .load_step_i(table_step),
+    .check_i(inside_q == read_q + 3'd1), .passed_o(list_passed),
+    .bad_o(index_bad), .index_o(list_index), .place_o(list_place),
+    .sbuf_req_o(list_req), .sbuf_part_o(list_part), .sbuf_addr_o(list_addr),
+    .sbuf_gnt_i, .sbuf_rdata_i,
+    .row_valid_o(row_valid), .row_ready_i(scatter_q ? d_row_ready : s_row_ready),
+    .row_addr_o(row_addr));
+  always_ff @(posedge clk_i) begin
+    if (load && (gather || scatter)) scatter_q <= scatter;
+  end
 
   // ---- reads: rd_mem remembers the bursts between rd_r_q (answering) and rd_w_q (next to ask);
   // their addresses are needed only for errors and lie in an SRAM, read by read_fault and look
@@ -201,7 +244,7 @@ module dma #(
   // SBUF is read when no burst is on its way (order) and its chunk, which can't wait, has a place.
   // After the last chunk of a copy the stream may need a cycle to flush.
   assign sbuf_read = s_valid && s_sbuf && !kill && rd_none && room && !(got_q && got_last_q);
-  assign s_take    = s_sbuf ? sbuf_read && sbuf_gnt_i && !sbuf_write : ar_take;
+  assign s_take    = s_sbuf ? sbuf_read && sbuf_gnt_i && !sbuf_write && !list_req : ar_take;
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
@@ -284,7 +327,7 @@ module dma #(
   assign w_len   = w_end ? w_left[BeatW:0] : w_room;
 
   assign sbuf_write = dst_go && d_sbuf && out_avail;
-  assign d_take     = d_sbuf ? sbuf_write && sbuf_gnt_i : aw_take;
+  assign d_take     = d_sbuf ? sbuf_write && sbuf_gnt_i && !list_req : aw_take;
   assign out_want   = wr_data || (dst_go && d_sbuf);
   assign out_off    = wr_data ? w_off : d_addr[BeatW-1:0];
   assign out_len    = wr_data ? w_len : d_len[BeatW:0];
@@ -336,11 +379,22 @@ module dma #(
     .re_i(write_fault || (look && !write_err_q)), .raddr_i(wr_b_q[WrW-1:0]), .rdata_o(wr_addr),
     .we_i(aw_take), .waddr_i(wr_w_q[WrW-1:0]), .lanes_i(1'b1), .wdata_i(d_addr[43:BeatW]));
 
-  // ---- SBUF port: a write goes first, it makes room
-  assign sbuf_req_o   = sbuf_read || sbuf_write;
-  assign sbuf_we_o    = sbuf_write;
-  assign sbuf_part_o  = sbuf_write ? d_addr[27:20] : s_addr[27:20];
-  assign sbuf_addr_o  = sbuf_write ? d_addr[BeatW +: ChunkW] : s_addr[BeatW +: ChunkW];
+  // ---- SBUF port: the list goes first, so that addresses are made while rows move (one index a
+  // row); then a write, which makes room
+  assign sbuf_req_o   = sbuf_read || sbuf_write || list_req;
+  assign sbuf_we_o    = sbuf_write && !list_req;
+  always_comb begin
+    sbuf_part_o = s_addr[27:20];
+    sbuf_addr_o = s_addr[BeatW +: ChunkW];
+    if (sbuf_write) begin
+      sbuf_part_o = d_addr[27:20];
+      sbuf_addr_o = d_addr[BeatW +: ChunkW];
+    end
+    if (list_req) begin
+      sbuf_part_o = list_part;
+      sbuf_addr_o = list_addr;
+    end
+  end
   assign sbuf_wdata_o = out_data;
   assign sbuf_wbe_o   = out_strb;
 
@@ -371,6 +425,10 @@ module dma #(
     if (abort && !late_q && !late_err_q) begin
       err_cause_o = write_err_q ? dither_pkg::ErrAxiWrite : dither_pkg::ErrAxiRead;
       err_addr_o  = {4'd0, write_err_q ? wr_addr : rd_addr, BeatW'(0)};
+      if (index_err_q && !write_err_q) begin
+        err_cause_o = dither_pkg::ErrBadIndex;
+        err_addr_o  = {list_place, list_index};
+      end
     end
   end
 
@@ -381,6 +439,7 @@ module dma #(
       nop_q       <= 1'b0;
       read_err_q  <= 1'b0;
       write_err_q <= 1'b0;
+      index_err_q <= 1'b0;
       late_q      <= 1'b0;
       late_err_q  <= 1'b0;
     end else begin
@@ -393,12 +452,14 @@ module dma #(
         read_q      <= '0;
         read_err_q  <= 1'b0;
         write_err_q <= 1'b0;
+        index_err_q <= 1'b0;
       end else begin
         if (accept || done_o || late_err_q) begin
           inside_q <= inside_q + 3'(accept) - 3'(done_o || late_err_q);
         end
         if (read_end || copied) read_q <= read_q + 3'(read_end) - 3'(copied);
-        if (read_fault) read_err_q <= 1'b1;
+        if (read_fault || index_bad) read_err_q <= 1'b1;
+        if (index_bad) index_err_q <= 1'b1;
         if (write_fault) write_err_q <= 1'b1;
       end
     end

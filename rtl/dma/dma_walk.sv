@@ -4,6 +4,8 @@
 //
 // A segment never leaves an aligned block: Block bytes (an AXI burst, so never over a 4 KiB page)
 // in DRAM, Beat bytes (a chunk) in SBUF. Addresses of both add alike: the partition is bits 27:20.
+// Told so, it waits for a row before it begins, or before every pass of dimension 2, which then
+// begins at that row's address.
 // Timing  one segment a cycle, two cycles after load; valid never depends on ready.
 // Test    tb/dma/dma_test.cpp
 `default_nettype none
@@ -24,6 +26,11 @@ module dma_walk #(
   input  logic [1:0]        load_esize_i,  // log2 of the element's bytes
   input  logic [63:0]       load_size_i,
   input  logic [127:0]      load_str_i,
+  input  logic              load_wait_i,   // begin with the first row_valid_i
+  input  logic              load_rows_i,   // (with load_wait_i) dimension 2 goes from row to row
+  input  logic              row_valid_i,
+  output logic              row_ready_o,
+  input  logic [43:0]       row_addr_i,
   output logic              seg_valid_o,
   input  logic              seg_ready_i,
   output logic              seg_sbuf_o,
@@ -33,6 +40,7 @@ module dma_walk #(
 );
   // ---- loops: addr*_q is where the current pass of loop k began, cnt*_q counts from 1
   logic         run_q, sbuf_q, whole_q, touch_q;
+  logic         wait_q, rows_q, run, row_take;  // wait_q: for a row
   logic [43:0]  addr0_q, addr1_q, addr2_q, addr3_q, from, next;
   logic [15:0]  cnt0_q, cnt1_q, cnt2_q, cnt3_q;
   logic [63:0]  size_q;
@@ -46,6 +54,9 @@ module dma_walk #(
   assign load_whole   = load_str_i[31:0] == (32'd1 << load_esize_i) || load_size_i[15:0] == 16'd1;
   assign load_ready_o = !run_q;
   assign load         = load_valid_i && !run_q;
+  assign run          = run_q && !wait_q;
+  assign row_ready_o  = run_q && wait_q;
+  assign row_take     = row_ready_o && row_valid_i;
 
   assign last0    = whole_q || cnt0_q == size_q[15:0];
   assign last1    = cnt1_q == size_q[31:16];
@@ -67,7 +78,7 @@ module dma_walk #(
       step = str_q[95:64];
     end
   end
-  assign next = from + {{12{step[31]}}, step};
+  assign next = wait_q ? row_addr_i : from + {{12{step[31]}}, step};
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) run_q <= 1'b0;
@@ -76,7 +87,11 @@ module dma_walk #(
     else if (run_pop && run_last) run_q <= 1'b0;
   end
   always_ff @(posedge clk_i) begin
+    if (load) wait_q <= load_wait_i;
+    else if (row_take) wait_q <= 1'b0;
+    else if (run_pop && rows_q && last0 && last1 && !last2) wait_q <= 1'b1;
     if (load) begin
+      rows_q  <= load_rows_i;
       sbuf_q  <= load_sbuf_i;
       whole_q <= load_whole;
       touch_q <= load_whole && load_str_i[63:32] == 32'(row_len);
@@ -91,6 +106,12 @@ module dma_walk #(
       cnt1_q  <= 16'd1;
       cnt2_q  <= 16'd1;
       cnt3_q  <= 16'd1;
+    end else if (row_take) begin
+      if (rows_q) begin
+        addr0_q <= next;
+        addr1_q <= next;
+        addr2_q <= next;
+      end
     end else if (run_pop) begin
       addr0_q <= next;
       cnt0_q  <= last0 ? 16'd1 : cnt0_q + 16'd1;
@@ -122,14 +143,14 @@ module dma_walk #(
   assign room = 19'(to_end);
   assign full = left_q >= room;
   // A piece that doesn't reach its block's end waits for the row that touches it.
-  assign grow        = cut_valid_q && !full && run_q && run_join;
+  assign grow        = cut_valid_q && !full && run && run_join;
   assign seg_valid_o = cut_valid_q && !grow;
   assign seg_sbuf_o  = cut_sbuf_q;
   assign seg_addr_o  = cut_q;
   assign seg_len_o   = full ? to_end : left_q[BlockW:0];
   assign seg_last_o  = cut_last_q && left_q <= room;
   assign take        = seg_valid_o && seg_ready_i;
-  assign reload      = run_q && (!cut_valid_q || (take && left_q <= room));
+  assign reload      = run && (!cut_valid_q || (take && left_q <= room));
   assign run_pop     = reload || grow;
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
@@ -154,6 +175,8 @@ module dma_walk #(
 
   // A row only ever joins the piece that ends where it begins.
   `CHK(JoinTouches_A, !grow || addr0_q == cut_q + 44'(left_q))
+  // A list of rows begins with one.
+  `CHK(RowsWait_A, !load || load_wait_i || !load_rows_i)
   // No segment is empty or leaves its block.
   `CHK(InBlock_A, !seg_valid_o || (seg_len_o != '0 && seg_len_o <= to_end))
 endmodule

@@ -84,6 +84,8 @@ package dither_pkg;
   localparam logic [7:0] OpAct = 8'd48;  // dst = func(src0 * imm0 + bias), the bias being src1 or imm1
   localparam logic [7:0] OpLoad = 8'd49;  // load the set of function tables that lies in partition part_0 of SBUF, in place of the one before; refused whole if damaged
   localparam logic [7:0] OpCopy = 8'd64;  // move a strided tensor between any two of DRAM and SBUF
+  localparam logic [7:0] OpGather = 8'd65;  // copy rows of a table in DRAM that a list of indices in SBUF names
+  localparam logic [7:0] OpScatter = 8'd66;  // copy to rows of a table in DRAM that a list of indices in SBUF names
 
   // func of `transpose`: where the byte of an element lands in its PSUM word.
   localparam logic [7:0] TransposeFuncWord = 8'd0;  // at its place in the element (bf16: two bytes higher, which makes the word the fp32 of the value; one-byte elements: sign-extended)
@@ -183,6 +185,7 @@ package dither_pkg;
   localparam logic [7:0] ErrPsumUnwritten = 8'd17;  // checked last, when the wait has been met; ERR_ADDR is the first byte of the lowest such bank, in the partition
   localparam logic [7:0] ErrBadTable = 8'd18;  // load: header, length or CRC-32 of the set is wrong; ERR_ADDR is its first byte in the partition; the set before stays
   localparam logic [7:0] ErrFuncNotLoaded = 8'd19;  // act: checked last, when the wait has been met; ERR_ADDR is the function's code
+  localparam logic [7:0] ErrBadIndex = 8'd20;  // gather, scatter: the whole list is checked before the first row moves; ERR_ADDR is the index in 31:0 and its place in the list in 47:32
 
   // sum of `act`: what is written.
   localparam logic [1:0] ActSumNone = 2'd0;  // every element

@@ -3,7 +3,8 @@
 //   instr --> checks 1..9 (one cycle) --> size-1 * stride [reg] --> box sums [reg] --> limits --> done
 //
 // Timing  done_o is held until clear_i; 4 + operands * used dimensions cycles, at most 17 (engines);
-//         a DMA side in SBUF takes its dimensions twice: partitions, then bytes. One multiplier.
+//         a DMA side in SBUF takes its dimensions twice: partitions, then bytes. One multiplier:
+//         a table's rows go through it in two halves of their number.
 //         A matmul with strides over a PSUM bank may take longer (bank_set.sv).
 // Model   sim/model/check.hpp        Test  tb/sequencer/instr_check_test.cpp
 `default_nettype none
@@ -28,10 +29,11 @@ module instr_check #(
   output logic [7:0]   banks_o         // with ErrNone: PSUM banks that a matmul writes
 );
   // Strides: 16 bits of elements or 32 bits of bytes. Sums: four products, scaled by the element
-  // size, and the base: below 2^37 for engines, below 2^50 for DMA; one sign bit more.
+  // size, and the base: below 2^37 for engines, below 2^63 for DMA (2^31 rows of a table, 2^31 bytes
+  // apart); one sign bit more.
   localparam int unsigned StrW  = IsDma ? 32 : 16;
   localparam int unsigned ProdW = StrW + 17;
-  localparam int unsigned AccW  = IsDma ? 52 : 40;
+  localparam int unsigned AccW  = IsDma ? 64 : 40;
   localparam logic [23:0] SbufBytes = 24'(dither_pkg::SbufBytesOf(Rows));
 
   // The two layouts of the same bits; the parameter decides which one is read.
@@ -49,30 +51,32 @@ module instr_check #(
   logic [7:0]  stat_err;
   logic [1:0]  stat_operand;
   logic        stat_nop;
-  logic        stat_mis;          // DMA: check 9 fails, to be reported behind the partition extents
-  logic [1:0]  stat_mis_operand;
-  logic [3:0]  stat_items;        // boxes to compute, see below
+  logic        stat_late;         // DMA: the list's check 8 or check 9 fails, to be reported behind the
+  logic [7:0]  stat_late_err;     // partition extents
+  logic [1:0]  stat_late_operand;
+  logic [4:0]  stat_items;        // boxes to compute, see below
   logic [1:0]  stat_last_dim;     // highest dimension with more than one element
 
   // Boxes in the order of their checks. Engine: 0 destination, 1 source 0, 2 source 1, 3 scalars.
-  // DMA: 0, 1 partitions of destination and source; 2, 3 bytes of destination and source.
+  // DMA: 0, 1 partitions of destination and source; 2, 3 bytes of destination and source; 4 the list.
   logic [1:0]  state_q;
-  logic [3:0]  items_q;
+  logic [4:0]  items_q;
   logic [1:0]  dim_q;
   logic [1:0]  last_dim_q;
-  logic        mis_q;
-  logic [1:0]  mis_operand_q;
+  logic        late_q;
+  logic [7:0]  late_err_q;
+  logic [1:0]  late_operand_q;
 
   // What the layouts differ in: the factors of the current box and dimension, ...
-  logic [1:0]              item;
+  logic [2:0]              item;
   logic [15:0]             count;      // size - 1
   logic signed [StrW-1:0]  stride;
   logic                    item_last_dim;
   // ... and the base and limits of the box in the sum stage.
-  logic [1:0]              item1_q, item2_q;
+  logic [2:0]              item1_q, item2_q;
   logic                    valid1_q, first1_q, last1_q, final1_q, valid2_q, final2_q;
   logic signed [AccW-1:0]  base1;
-  logic [1:0]              shift1;     // log2 of the element size that scales the product
+  logic [4:0]              shift1;     // scales the product: log2 of the element size; 16: upper half
   logic [1:0]              tail1;      // element size - 1 added to the upper end
   logic signed [AccW-1:0]  low2, high2;
   logic [7:0]              err2;
@@ -80,50 +84,76 @@ module instr_check #(
   logic                    no_addr2;   // a partition extent: no address, and check 9 follows
 
   always_comb begin
-    item = 2'd3;
-    if (items_q[0])      item = 2'd0;
-    else if (items_q[1]) item = 2'd1;
-    else if (items_q[2]) item = 2'd2;
+    item = 3'd4;
+    for (int k = 3; k >= 0; k--) if (items_q[k]) item = 3'(k);
   end
 
   if (IsDma) begin : gen_dma
     logic [1:0] bytes_m1_q;  // element size - 1
     logic       dst_sbuf_q, src_sbuf_q;
+    logic       gather_q, scatter_q;
+    logic       upper_q;     // the product is that of the upper half of a table's rows
+    logic       table0;  // the box is the bytes of a table
+    // Of gather and scatter, over the last strides of source and destination.
+    logic [31:0] limit, list, last_row;
+    assign limit    = d.src_str[3];
+    assign list     = d.dst_str[3];
+    assign last_row = limit - 32'd1;
+    assign table0   = item == (gather_q ? 3'd3 : 3'd2) && (gather_q || scatter_q);
 
     always_comb begin : checks
       logic [2:0] bytes_d, bytes_0;
       logic [1:0] m;       // low bits that must be zero
       logic [1:0] low_d, low_0;
-      stat_err         = dither_pkg::ErrNone;
-      stat_operand     = 2'd0;
-      stat_nop         = 1'b0;
-      stat_mis         = 1'b0;
-      stat_mis_operand = 2'd0;
-      stat_items       = 4'b0000;
-      stat_last_dim    = 2'd0;
+      logic       gather, scatter;
+      stat_err          = dither_pkg::ErrNone;
+      stat_operand      = 2'd0;
+      stat_nop          = 1'b0;
+      stat_late         = 1'b0;
+      stat_late_err     = dither_pkg::ErrMisaligned;
+      stat_late_operand = 2'd0;
+      stat_items        = 5'b00000;
+      stat_last_dim     = 2'd0;
       bytes_d = 3'd0;
       bytes_0 = 3'd0;
       m       = 2'd0;
       low_d   = 2'd0;
       low_0   = 2'd0;
+      gather  = 1'b0;
+      scatter = 1'b0;
       if (valid_i && state_q == StIdle) begin
         bytes_d = dither_pkg::DtypeBytes(d.dtype_d);
         bytes_0 = dither_pkg::DtypeBytes(d.dtype_0);
         m       = 2'(bytes_d - 3'd1);
         low_d   = d.dst_addr[1:0];
         low_0   = d.src_addr[1:0];
+        gather  = d.opcode == dither_pkg::OpGather;
+        scatter = d.opcode == dither_pkg::OpScatter;
+        // The last strides of gather and scatter are limit and list.
         for (int k = 0; k < 4; k++) begin
-          low_d = low_d | d.dst_str[k][1:0];
-          low_0 = low_0 | d.src_str[k][1:0];
+          if (k != 3 || !(gather || scatter)) begin
+            low_d = low_d | d.dst_str[k][1:0];
+            low_0 = low_0 | d.src_str[k][1:0];
+          end
         end
-        stat_nop         = d.opcode == dither_pkg::OpNop;
-        stat_mis         = ((low_d | low_0) & m) != 2'd0;
-        stat_mis_operand = (low_d & m) != 2'd0 ? 2'd0 : 2'd1;
-        stat_items       = {2'b11, d.src_addr[47:44] == dither_pkg::DmaSpaceSbuf,
+        stat_nop          = d.opcode == dither_pkg::OpNop;
+        stat_late         = ((low_d | low_0) & m) != 2'd0;
+        stat_late_operand = (low_d & m) != 2'd0 ? 2'd0 : 2'd1;
+        if (gather || scatter) begin
+          if (list[31:20] >= 12'(Rows)) begin
+            stat_late         = 1'b1;
+            stat_late_err     = dither_pkg::ErrBadPartition;
+            stat_late_operand = 2'd2;
+          end else if (!stat_late && list[1:0] != 2'd0) begin
+            stat_late         = 1'b1;
+            stat_late_operand = 2'd2;
+          end
+        end
+        stat_items       = {gather || scatter, 2'b11, d.src_addr[47:44] == dither_pkg::DmaSpaceSbuf,
                             d.dst_addr[47:44] == dither_pkg::DmaSpaceSbuf};
         for (int k = 1; k < 4; k++) if (d.size[k] != 16'd1) stat_last_dim = 2'(k);
 
-        if (!stat_nop && d.opcode != dither_pkg::OpCopy) begin
+        if (!stat_nop && d.opcode != dither_pkg::OpCopy && !gather && !scatter) begin
           stat_err = dither_pkg::ErrIllegalOpcode;
         end else if ((instr_i & dither_pkg::DmaReserved) != '0) begin
           stat_err = dither_pkg::ErrReservedField;
@@ -135,17 +165,19 @@ module instr_check #(
             stat_operand = 2'd1;
           end else if (d.dtype_d != d.dtype_0) begin
             stat_err = dither_pkg::ErrBadDtype;
-          end else if (d.dst_addr[47:45] != 3'd0) begin
+          end else if (d.dst_addr[47:45] != 3'd0 || (scatter && d.dst_addr[44])) begin
             stat_err = dither_pkg::ErrBadSpace;
-          end else if (d.src_addr[47:45] != 3'd0) begin
+          end else if (d.src_addr[47:45] != 3'd0 || (gather && d.src_addr[44])) begin
             stat_err     = dither_pkg::ErrBadSpace;
             stat_operand = 2'd1;
           end else if (d.size[0] == 16'd0 || d.size[1] == 16'd0
-                    || d.size[2] == 16'd0 || d.size[3] == 16'd0) begin
+                    || d.size[2] == 16'd0 || d.size[3] == 16'd0
+                    || ((gather || scatter)
+                        && (d.size[3] != 16'd1 || limit[30:0] == 31'd0 || limit[31]))) begin
             stat_err = dither_pkg::ErrBadSize;
-          end else if (stat_mis && stat_items[1:0] == 2'b00) begin
-            stat_err     = dither_pkg::ErrMisaligned;
-            stat_operand = stat_mis_operand;
+          end else if (stat_late && stat_items[1:0] == 2'b00) begin
+            stat_err     = stat_late_err;
+            stat_operand = stat_late_operand;
           end
         end
       end
@@ -162,7 +194,16 @@ module instr_check #(
       if (state_q == StRun) begin
         count = d.size[dim_q] - 16'd1;
         s     = item[0] ? d.src_str[dim_q] : d.dst_str[dim_q];
-        if (!item[1]) begin
+        if (table0) begin  // the rows: lower half of their number as dimension 2, upper half as 3
+          item_last_dim = dim_q == 2'd3;
+          if (dim_q == 2'd3) s = item[0] ? d.src_str[2] : d.dst_str[2];
+          if (dim_q[1]) count = dim_q[0] ? last_row[31:16] : last_row[15:0];
+        end
+        if (item[2]) begin
+          count         = d.size[2] - 16'd1;
+          stride        = 32'sd4;
+          item_last_dim = 1'b1;
+        end else if (!item[1]) begin
           stride = 32'($signed(s[31:20])) + 32'($signed({1'b0, s[19]}));
         end else if (item[0] ? src_sbuf_q : dst_sbuf_q) begin
           stride = 32'($signed(s[19:0]));
@@ -179,7 +220,7 @@ module instr_check #(
       addr1    = 44'd0;
       sbuf1    = 1'b0;
       base1    = '0;
-      shift1   = 2'd0;
+      shift1   = 5'd0;
       tail1    = 2'd0;
       low2     = '0;
       high2    = '0;
@@ -191,9 +232,17 @@ module instr_check #(
         sbuf1    = item1_q[0] ? src_sbuf_q : dst_sbuf_q;
         tail1    = item1_q[1] ? bytes_m1_q : 2'd0;
         base1    = !item1_q[1] ? AccW'(addr1[43:20]) : sbuf1 ? AccW'(addr1[19:0]) : AccW'(addr1);
-        operand2 = {1'b0, item2_q[0]};
-        no_addr2 = !item2_q[1];
-        if (!item2_q[1]) begin
+        if (item1_q[2]) begin
+          tail1 = 2'd3;
+          base1 = AccW'(list[19:0]);
+        end
+        shift1   = {upper_q, 4'd0};
+        operand2 = item2_q[2] ? 2'd2 : {1'b0, item2_q[0]};
+        no_addr2 = !item2_q[1] && !item2_q[2];
+        if (item2_q[2]) begin
+          err2  = dither_pkg::ErrSbufRange;
+          high2 = AccW'(SbufBytes);
+        end else if (!item2_q[1]) begin
           err2  = dither_pkg::ErrBadPartition;
           high2 = AccW'(Rows);
         end else if (item2_q[0] ? src_sbuf_q : dst_sbuf_q) begin
@@ -212,7 +261,10 @@ module instr_check #(
         dst_sbuf_q <= stat_items[0];
         src_sbuf_q <= stat_items[1];
         bytes_m1_q <= 2'(dither_pkg::DtypeBytes(instr_i[51:48]) - 3'd1);
+        gather_q   <= instr_i[7:0] == dither_pkg::OpGather;
+        scatter_q  <= instr_i[7:0] == dither_pkg::OpScatter;
       end
+      upper_q <= table0 && dim_q == 2'd3;
     end
   end else begin : gen_engine
     logic        array_q;  // matmul or transpose
@@ -255,9 +307,10 @@ module instr_check #(
       stat_err         = dither_pkg::ErrNone;
       stat_operand     = 2'd0;
       stat_nop         = 1'b0;
-      stat_mis         = 1'b0;
-      stat_mis_operand = 2'd0;
-      stat_items       = 4'b0000;
+      stat_late        = 1'b0;
+      stat_late_err    = dither_pkg::ErrNone;
+      stat_late_operand = 2'd0;
+      stat_items       = 5'b00000;
       stat_last_dim    = 2'd0;
       matmul    = 1'b0;
       transpose = 1'b0;
@@ -308,7 +361,7 @@ module instr_check #(
         read1  = array || (act && !e.src1_imm)
               || (tensor && !one_operand(two ? e.func_1 : e.func) && !e.src1_imm);
         scalars = (tensor && e.scalar_ptr) || (shuffle && e.func == dither_pkg::ShuffleFuncIndex);
-        stat_items = {scalars, read1, read0, !load};
+        stat_items = {1'b0, scalars, read1, read0, !load};
         for (int k = 1; k < 4; k++) if (e.size[k] != 16'd1) stat_last_dim = 2'(k);
         bytes_d = dither_pkg::DtypeBytes(e.dtype_d);
         bytes_0 = dither_pkg::DtypeBytes(e.dtype_0);
@@ -422,14 +475,14 @@ module instr_check #(
       if (state_q == StRun) begin
         count  = e.size[dim_q] - 16'd1;
         stride = e.str_1[dim_q];
-        if (item == 2'd0) stride = e.str_d[dim_q];
-        if (item == 2'd1) stride = e.str_0[dim_q];
-        if (item == 2'd0 && stats_q && dim_q == 2'd0) count = 16'd1;  // mean and variance
-        if (item == 2'd3) begin  // a single word
+        if (item == 3'd0) stride = e.str_d[dim_q];
+        if (item == 3'd1) stride = e.str_0[dim_q];
+        if (item == 3'd0 && stats_q && dim_q == 2'd0) count = 16'd1;  // mean and variance
+        if (item == 3'd3) begin  // a single word
           count         = 16'd0;
           item_last_dim = 1'b1;
         end
-        if (item == 2'd2 && array_q) begin
+        if (item == 3'd2 && array_q) begin
           count         = 16'(e.parts_d) - 16'd1;
           item_last_dim = 1'b1;
         end
@@ -442,34 +495,34 @@ module instr_check #(
       bytes1   = 3'd0;
       psum2    = 1'b0;
       base1    = '0;
-      shift1   = 2'd0;
+      shift1   = 5'd0;
       tail1    = 2'd0;
       low2     = '0;
       high2    = '0;
       err2     = dither_pkg::ErrNone;
-      operand2 = item2_q;
+      operand2 = item2_q[1:0];
       no_addr2 = 1'b0;
       if (state_q == StRun) begin
         case (item1_q)
-          2'd0:    bytes1 = dither_pkg::DtypeBytes(e.dtype_d);
-          2'd1:    bytes1 = dither_pkg::DtypeBytes(e.dtype_0);
-          2'd2:    bytes1 = dither_pkg::DtypeBytes(e.dtype_1);
+          3'd0:    bytes1 = dither_pkg::DtypeBytes(e.dtype_d);
+          3'd1:    bytes1 = dither_pkg::DtypeBytes(e.dtype_0);
+          3'd2:    bytes1 = dither_pkg::DtypeBytes(e.dtype_1);
           default: bytes1 = 3'd4;
         endcase
         case (item1_q)
-          2'd0:    base1 = AccW'(e.off_d);
-          2'd1:    base1 = AccW'(e.off_0);
-          2'd2:    base1 = AccW'(e.off_1);
+          3'd0:    base1 = AccW'(e.off_d);
+          3'd1:    base1 = AccW'(e.off_0);
+          3'd2:    base1 = AccW'(e.off_1);
           default: base1 = AccW'(e.imm0);
         endcase
-        if (Pairs && pair_q && item1_q != 2'd0) bytes1 = 3'd2;
+        if (Pairs && pair_q && item1_q != 3'd0) bytes1 = 3'd2;
         case (item2_q)
-          2'd0:    psum2 = e.space_d;
-          2'd1:    psum2 = e.space_0;
-          2'd2:    psum2 = e.space_1;
+          3'd0:    psum2 = e.space_d;
+          3'd1:    psum2 = e.space_0;
+          3'd2:    psum2 = e.space_1;
           default: psum2 = dither_pkg::SpaceSbuf;
         endcase
-        shift1 = bytes1[2:1];   // 1, 2, 4 -> 0, 1, 2
+        shift1 = 5'(bytes1[2:1]);  // 1, 2, 4 -> 0, 1, 2
         tail1  = 2'(bytes1 - 3'd1);
         err2   = psum2 ? dither_pkg::ErrPsumRange : dither_pkg::ErrSbufRange;
         high2  = psum2 ? AccW'(dither_pkg::PsumBytes) : AccW'(SbufBytes);
@@ -508,26 +561,26 @@ module instr_check #(
       state_q  <= StIdle;
       valid1_q <= 1'b0;
       valid2_q <= 1'b0;
-      items_q  <= 4'b0000;
+      items_q  <= 5'b00000;
     end else if (clear_i) begin
       state_q  <= StIdle;
       valid1_q <= 1'b0;
       valid2_q <= 1'b0;
-      items_q  <= 4'b0000;
+      items_q  <= 5'b00000;
     end else if (state_q == StIdle) begin
       if (valid_i) begin
         state_q <= (stat_err != dither_pkg::ErrNone || stat_nop) ? StDone : StRun;
         items_q <= stat_items;
       end
     end else if (state_q == StRun) begin
-      valid1_q <= items_q != 4'b0000;
+      valid1_q <= items_q != 5'b00000;
       valid2_q <= valid1_q && last1_q;
       if (item_last_dim) items_q[item] <= 1'b0;
-      if (valid2_q && (fail2 || final2_q || (mis_q && no_addr2 && item1_q[1]))) begin
+      if (valid2_q && (fail2 || final2_q || (late_q && no_addr2 && item1_q[1]))) begin
         state_q  <= fail2 || banks_done ? StDone : StBanks;
         valid1_q <= 1'b0;
         valid2_q <= 1'b0;
-        items_q  <= 4'b0000;
+        items_q  <= 5'b00000;
       end
     end else if (state_q == StBanks) begin
       if (banks_done) state_q <= StDone;
@@ -539,17 +592,18 @@ module instr_check #(
       err_o         <= stat_err;
       operand_o     <= stat_operand;
       addr_o        <= 48'd0;
-      mis_q         <= stat_mis;
-      mis_operand_q <= stat_mis_operand;
-      last_dim_q    <= stat_last_dim;
-      dim_q         <= 2'd0;
+      late_q         <= stat_late;
+      late_err_q     <= stat_late_err;
+      late_operand_q <= stat_late_operand;
+      last_dim_q     <= stat_last_dim;
+      dim_q          <= 2'd0;
     end
     if (state_q == StRun) begin
       dim_q    <= item_last_dim ? 2'd0 : dim_q + 2'd1;
       prod_q   <= ProdW'($signed({1'b0, count})) * ProdW'(stride);
       first1_q <= dim_q == 2'd0;
       last1_q  <= item_last_dim;
-      final1_q <= item_last_dim && (items_q & (items_q - 4'd1)) == 4'b0000;
+      final1_q <= item_last_dim && (items_q & (items_q - 5'd1)) == 5'b00000;
       item1_q  <= item;
       item2_q  <= item1_q;
       final2_q <= final1_q;
@@ -561,10 +615,10 @@ module instr_check #(
         err_o     <= err2;
         operand_o <= operand2;
         addr_o    <= no_addr2 ? 48'd0 : lo_q < low2 ? 48'(lo_q) : 48'(hi_q);
-      end else if (valid2_q && mis_q && no_addr2 && item1_q[1]) begin
-        // The last partition extent passed: the box behind it, if any, is one of bytes.
-        err_o     <= dither_pkg::ErrMisaligned;
-        operand_o <= mis_operand_q;
+      end else if (valid2_q && late_q && no_addr2 && item1_q[1]) begin
+        // The last partition extent passed: the box behind it is one of bytes.
+        err_o     <= late_err_q;
+        operand_o <= late_operand_q;
       end
     end
   end
@@ -587,11 +641,11 @@ module instr_check #(
       .off_i        (e.off_d[13:2]),
       .size_i       (e.size),
       .str_i        (e.str_d),
-      .prod_valid_i (valid1_q && item1_q == 2'd0),
+      .prod_valid_i (valid1_q && item1_q == 3'd0),
       .prod_dim_i   (dim1_q),
       .prod_minus_i (prod_q[ProdW-1]),
       .prod_i       (prod_q[11:0]),
-      .start_i      (state_q == StRun && valid2_q && item2_q == 2'd0 && !fail2),
+      .start_i      (state_q == StRun && valid2_q && item2_q == 3'd0 && !fail2),
       .done_o       (banks_done),
       .banks_o      (set_banks)
     );

@@ -207,6 +207,7 @@ module sequencer #(
         stop      = 1'b1;
         stop_err  = fault_q[55:48];
         stop_addr = fault_q[47:0];
+        if (stop_err == dither_pkg::ErrBadIndex) stop_operand = 2'd2;  // the list
       end else if (checked_bad && !next_valid_q && inside_q == 3'd0) begin
         stop = 1'b1;
         at_d = AtFetch;

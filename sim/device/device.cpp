@@ -50,6 +50,10 @@ std::string ErrorRecord::Text() const {
     text += ", address " + (address < 0 ? "-" + Hex(-static_cast<std::uint64_t>(address))
                                         : Hex(static_cast<std::uint64_t>(address)));
   }
+  if (cause == isa::Err::kBadIndex) {
+    text += ": index " + std::to_string(static_cast<std::int32_t>(address)) + " at place " +
+            std::to_string(static_cast<std::uint64_t>(address) >> 32 & 0xffff) + " of the list";
+  }
   return text + " [" + instruction + "]";
 }
 

@@ -177,6 +177,8 @@ enum class Op : std::uint8_t {
   kAct = 48,  // dst = func(src0 * imm0 + bias), the bias being src1 or imm1
   kLoad = 49,  // load the set of function tables that lies in partition part_0 of SBUF, in place of the one before; refused whole if damaged
   kCopy = 64,  // move a strided tensor between any two of DRAM and SBUF
+  kGather = 65,  // copy rows of a table in DRAM that a list of indices in SBUF names
+  kScatter = 66,  // copy to rows of a table in DRAM that a list of indices in SBUF names
 };
 // Empty for a code that is not defined.
 constexpr std::string_view Name(Op v) {
@@ -192,10 +194,12 @@ constexpr std::string_view Name(Op v) {
     case Op::kAct: return "act";
     case Op::kLoad: return "load";
     case Op::kCopy: return "copy";
+    case Op::kGather: return "gather";
+    case Op::kScatter: return "scatter";
   }
   return {};
 }
-inline constexpr std::array<Op, 11> kAllOp = {
+inline constexpr std::array<Op, 13> kAllOp = {
     Op::kNop,
     Op::kMatmul,
     Op::kTranspose,
@@ -207,6 +211,8 @@ inline constexpr std::array<Op, 11> kAllOp = {
     Op::kAct,
     Op::kLoad,
     Op::kCopy,
+    Op::kGather,
+    Op::kScatter,
 };
 
 // func of `transpose`: where the byte of an element lands in its PSUM word.
@@ -504,6 +510,7 @@ enum class Err : std::uint8_t {
   kPsumUnwritten = 17,  // checked last, when the wait has been met; ERR_ADDR is the first byte of the lowest such bank, in the partition
   kBadTable = 18,  // load: header, length or CRC-32 of the set is wrong; ERR_ADDR is its first byte in the partition; the set before stays
   kFuncNotLoaded = 19,  // act: checked last, when the wait has been met; ERR_ADDR is the function's code
+  kBadIndex = 20,  // gather, scatter: the whole list is checked before the first row moves; ERR_ADDR is the index in 31:0 and its place in the list in 47:32
 };
 // Empty for a code that is not defined.
 constexpr std::string_view Name(Err v) {
@@ -528,10 +535,11 @@ constexpr std::string_view Name(Err v) {
     case Err::kPsumUnwritten: return "accumulate onto a PSUM bank that was never written";
     case Err::kBadTable: return "damaged function table";
     case Err::kFuncNotLoaded: return "function whose table is not loaded";
+    case Err::kBadIndex: return "index outside the table";
   }
   return {};
 }
-inline constexpr std::array<Err, 20> kAllErr = {
+inline constexpr std::array<Err, 21> kAllErr = {
     Err::kNone,
     Err::kIllegalOpcode,
     Err::kReservedField,
@@ -552,6 +560,7 @@ inline constexpr std::array<Err, 20> kAllErr = {
     Err::kPsumUnwritten,
     Err::kBadTable,
     Err::kFuncNotLoaded,
+    Err::kBadIndex,
 };
 
 // sum of `act`: what is written.
@@ -589,6 +598,8 @@ constexpr bool OpAllowed(Queue queue, Op op) {
     case Op::kAct: return queue == Queue::kScalar;
     case Op::kLoad: return queue == Queue::kScalar;
     case Op::kCopy: return queue == Queue::kDma0 || queue == Queue::kDma1;
+    case Op::kGather: return queue == Queue::kDma0 || queue == Queue::kDma1;
+    case Op::kScatter: return queue == Queue::kDma0 || queue == Queue::kDma1;
   }
   return false;
 }
@@ -903,6 +914,22 @@ constexpr void SetImm1(EngineInstr& i, std::uint32_t v) {
   i.str_1[1] = static_cast<std::int16_t>(v >> 16);
 }
 
+// rows of the table of gather and scatter (lies over src_str[3])
+constexpr std::uint32_t Limit(const DmaInstr& i) {
+  return static_cast<std::uint32_t>(i.src_str[3]);
+}
+constexpr void SetLimit(DmaInstr& i, std::uint32_t v) {
+  i.src_str[3] = static_cast<std::int32_t>(v);
+}
+
+// SBUF address of the first int32 index of gather and scatter, partition in 27:20, byte in 19:0 (lies over dst_str[3])
+constexpr std::uint32_t ListAddr(const DmaInstr& i) {
+  return static_cast<std::uint32_t>(i.dst_str[3]);
+}
+constexpr void SetListAddr(DmaInstr& i, std::uint32_t v) {
+  i.dst_str[3] = static_cast<std::int32_t>(v);
+}
+
 // Registers (byte addresses)
 inline constexpr std::uint32_t kCsrId = 0x0000;  // ro: 0x44544852, the letters DTHR
 inline constexpr std::uint32_t kCsrVersion = 0x0004;  // ro: major in 31:16, minor in 15:0
@@ -928,7 +955,7 @@ inline constexpr std::uint32_t kCsrQueueSize = 0x08;  // offset, rw: entries of 
 inline constexpr std::uint32_t kCsrQueueTail = 0x0c;  // offset, rw: doorbell: the count of instructions issued so far (modulo 2^32); starts the queue. Entry i lies at BASE + 64 * (i mod SIZE)
 inline constexpr std::uint32_t kCsrQueueHead = 0x10;  // offset, ro: count of instructions retired
 inline constexpr std::uint32_t kCsrQueueCtrl = 0x14;  // offset, wo: bit 0: reset the queue (HEAD = TAIL = 0, error cleared), once its engine is quiet; bit 1: resume a stopped queue behind the faulty instruction
-inline constexpr std::uint32_t kCsrQueueStatus = 0x18;  // offset, ro: QueueState in 1:0, Err in 15:8, operand of the error in 17:16 (0 destination, 1 source 0, 2 source 1, 3 the word of each partition at offset imm0)
+inline constexpr std::uint32_t kCsrQueueStatus = 0x18;  // offset, ro: QueueState in 1:0, Err in 15:8, operand of the error in 17:16 (0 destination, 1 source 0, 2 source 1 or the list of indices, 3 the word of each partition at offset imm0)
 inline constexpr std::uint32_t kCsrQueueErrIndex = 0x1c;  // offset, ro: index (HEAD count) of the faulty instruction
 inline constexpr std::uint32_t kCsrQueueErrAddrLo = 0x20;  // offset, ro: address of the error, low word
 inline constexpr std::uint32_t kCsrQueueErrAddrHi = 0x24;  // offset, ro: address of the error, high word, sign-extended from bit 47

@@ -74,6 +74,18 @@ constexpr bool ReadsSource1(const isa::EngineInstr& i) {
   }
 }
 
+// The side of a DMA instruction that is a table whose rows a list of indices names.
+enum class Indexed : std::uint8_t { kNone, kDestination, kSource };
+constexpr Indexed IndexedSide(const isa::DmaInstr& i) {
+  switch (static_cast<isa::Op>(i.opcode)) {
+    case isa::Op::kGather: return Indexed::kSource;
+    case isa::Op::kScatter: return Indexed::kDestination;
+    default: return Indexed::kNone;
+  }
+}
+// Tables have at most this many rows: indices are int32 and the check knows no negative one.
+inline constexpr std::uint32_t kMostTableRows = 0x7fffffff;
+
 // True if a vector instruction reads a word of each partition at SBUF offset imm0.
 constexpr bool ReadsScalars(const isa::EngineInstr& i) {
   const auto op = static_cast<isa::Op>(i.opcode);
@@ -299,7 +311,12 @@ constexpr CheckResult CheckDma(isa::Queue queue, const isa::Encoded& raw,
   if (Bytes(i.dtype_0) == 0) return {Err::kBadDtype, 1};
   if (i.dtype_d != i.dtype_0) return {Err::kBadDtype, 0};
 
+  // Of gather and scatter the last strides are the limit and the address of the list.
+  const Indexed indexed = IndexedSide(i);
+  const int dims = indexed == Indexed::kNone ? 4 : 3;
+  const std::uint32_t limit = isa::Limit(i), list = isa::ListAddr(i);
   struct Side {
+    bool table;
     std::uint64_t addr;
     std::array<std::int32_t, 4> str;
     constexpr std::uint64_t space() const { return addr >> 44; }
@@ -307,33 +324,46 @@ constexpr CheckResult CheckDma(isa::Queue queue, const isa::Encoded& raw,
       return space() == static_cast<std::uint64_t>(isa::DmaSpace::kSbuf);
     }
   };
-  const std::array<Side, 2> sides = {{{i.dst_addr, i.dst_str}, {i.src_addr, i.src_str}}};
+  const std::array<Side, 2> sides = {{{indexed == Indexed::kDestination, i.dst_addr, i.dst_str},
+                                      {indexed == Indexed::kSource, i.src_addr, i.src_str}}};
   for (std::uint8_t n = 0; n < 2; ++n) {
-    if (isa::Name(static_cast<isa::DmaSpace>(sides[n].space())).empty()) return {Err::kBadSpace, n};
+    if (isa::Name(static_cast<isa::DmaSpace>(sides[n].space())).empty() ||
+        (sides[n].table && sides[n].sbuf())) {
+      return {Err::kBadSpace, n};
+    }
   }
   for (const std::uint16_t size : i.size) {
     if (size == 0) return {Err::kBadSize};
+  }
+  if (indexed != Indexed::kNone && (i.size[3] != 1 || limit == 0 || limit > kMostTableRows)) {
+    return {Err::kBadSize};
   }
   // Bits 43:28 of an SBUF address count as upper bits of the partition: nonzero is out of range.
   for (std::uint8_t n = 0; n < 2; ++n) {
     if (!sides[n].sbuf()) continue;
     const auto part = static_cast<std::int64_t>((sides[n].addr >> 20) & 0xffffff);
     Extent box{part, part};
-    for (int k = 0; k < 4; ++k) box.Add(i.size[k], SplitStride(sides[n].str[k]).parts);
+    for (int k = 0; k < dims; ++k) box.Add(i.size[k], SplitStride(sides[n].str[k]).parts);
     if (box.lo < 0 || box.hi >= limits.rows) return {Err::kBadPartition, n};
+  }
+  if (indexed != Indexed::kNone && list >> isa::kPartitionPitchLog2 >= limits.rows) {
+    return {Err::kBadPartition, 2};
   }
   for (std::uint8_t n = 0; n < 2; ++n) {
     bool bad = sides[n].addr % bytes != 0;
-    for (const std::int32_t s : sides[n].str) bad |= static_cast<std::uint32_t>(s) % bytes != 0;
+    for (int k = 0; k < dims; ++k) bad |= static_cast<std::uint32_t>(sides[n].str[k]) % bytes != 0;
     if (bad) return {Err::kMisaligned, n};
   }
+  if (indexed != Indexed::kNone && list % 4 != 0) return {Err::kMisaligned, 2};
   for (std::uint8_t n = 0; n < 2; ++n) {
     const bool sbuf = sides[n].sbuf();
     const auto base = static_cast<std::int64_t>(
         sides[n].addr & (sbuf ? 0xfffffu : (std::uint64_t{1} << 44) - 1));
     Extent box{base, base};
-    for (int k = 0; k < 4; ++k) {
-      box.Add(i.size[k], sbuf ? SplitStride(sides[n].str[k]).bytes : sides[n].str[k]);
+    for (int k = 0; k < dims; ++k) {
+      // Any row of the table may be meant.
+      box.Add(sides[n].table && k == 2 ? limit : i.size[k],
+              sbuf ? SplitStride(sides[n].str[k]).bytes : sides[n].str[k]);
     }
     const CheckResult r =
         sbuf ? CheckRange(box, bytes, Err::kSbufRange, n, 0, limits.sbuf_bytes)
@@ -341,6 +371,11 @@ constexpr CheckResult CheckDma(isa::Queue queue, const isa::Encoded& raw,
                           static_cast<std::int64_t>(limits.dram_base),
                           static_cast<std::int64_t>(limits.dram_limit));
     if (r.err != Err::kNone) return r;
+  }
+  if (indexed != Indexed::kNone) {
+    Extent box{list & 0xfffff, list & 0xfffff};
+    box.Add(i.size[2], 4);
+    return CheckRange(box, 4, Err::kSbufRange, 2, 0, limits.sbuf_bytes);
   }
   return {};
 }

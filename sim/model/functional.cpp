@@ -6,6 +6,7 @@
 #include <bitset>
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
 
 #include "sim/model/column_sum.hpp"
 #include "sim/model/formats.hpp"
@@ -48,8 +49,8 @@ constexpr auto kSumTotal = static_cast<std::uint8_t>(isa::ActSum::kTotal);
 bool IsDma(Queue queue) { return queue == Queue::kDma0 || queue == Queue::kDma1; }
 
 // Calls f(base offset of the row) for dimensions 1..3, innermost of them fastest.
-template <typename F>
-void ForEachRow(const std::array<std::uint16_t, 4>& size, F&& f) {
+template <typename Size, typename F>
+void ForEachRow(const std::array<Size, 4>& size, F&& f) {
   for (std::uint32_t i3 = 0; i3 < size[3]; ++i3) {
     for (std::uint32_t i2 = 0; i2 < size[2]; ++i2) {
       for (std::uint32_t i1 = 0; i1 < size[1]; ++i1) f(i1, i2, i3);
@@ -832,15 +833,28 @@ void FunctionalModel::Shuffle(const EngineInstr& i) {
 CheckResult FunctionalModel::Copy(const DmaInstr& i) {
   const std::int64_t bytes = isa::DtypeBytes(static_cast<Dtype>(i.dtype_d));
   constexpr std::uint64_t kLow = (std::uint64_t{1} << 44) - 1;
+  const Indexed indexed = IndexedSide(i);
+  // Every index is looked at before anything moves.
+  std::vector<std::uint32_t> list;
+  if (indexed != Indexed::kNone) {
+    list = IndicesOf(i, memory_);
+    for (std::size_t n = 0; n < list.size(); ++n) {
+      if (list[n] < isa::Limit(i)) continue;
+      const std::uint64_t record = std::uint64_t{n} << 32 | list[n];
+      return {isa::Err::kBadIndex, 2, static_cast<std::int64_t>(record << 16) >> 16};
+    }
+  }
   // Each side as base pointer and byte strides: partitions lie sbuf_bytes apart here.
   struct Side {
     std::uint8_t* base;
     std::array<std::int64_t, 4> str;
   };
   CheckResult error;
-  const auto side = [&](std::uint64_t addr, const std::array<std::int32_t, 4>& str,
+  const auto side = [&](std::uint64_t addr, std::array<std::int32_t, 4> str,
                         std::uint8_t operand) {
     Side s{};
+    const bool table = indexed == (operand == 0 ? Indexed::kDestination : Indexed::kSource);
+    if (indexed != Indexed::kNone) str[3] = 0;
     if (addr >> 44 == static_cast<std::uint64_t>(isa::DmaSpace::kSbuf)) {
       s.base = memory_.Sbuf((addr >> 20) & 0xff) + (addr & 0xfffff);
       for (int k = 0; k < 4; ++k) {
@@ -852,7 +866,13 @@ CheckResult FunctionalModel::Copy(const DmaInstr& i) {
     std::int64_t lo = static_cast<std::int64_t>(addr & kLow), hi = lo;
     for (int k = 0; k < 4; ++k) {
       s.str[k] = str[k];
-      (str[k] < 0 ? lo : hi) += (std::int64_t{i.size[k]} - 1) * str[k];
+      if (table && k == 2) {
+        const auto [least, most] = std::minmax_element(list.begin(), list.end());
+        lo += std::int64_t{str[k] < 0 ? *most : *least} * str[k];
+        hi += std::int64_t{str[k] < 0 ? *least : *most} * str[k];
+      } else {
+        (str[k] < 0 ? lo : hi) += (std::int64_t{i.size[k]} - 1) * str[k];
+      }
     }
     if (!dram_.Contains(static_cast<std::uint64_t>(lo),
                         static_cast<std::uint64_t>(hi - lo + bytes))) {
@@ -871,8 +891,11 @@ CheckResult FunctionalModel::Copy(const DmaInstr& i) {
   if (error.err != isa::Err::kNone) return error;
   const bool rows = src.str[0] == bytes && dst.str[0] == bytes;
   ForEachRow(i.size, [&](std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
-    const std::uint8_t* from = src.base + RowOffset(src.str, i1, i2, i3);
-    std::uint8_t* to = dst.base + RowOffset(dst.str, i1, i2, i3);
+    const std::uint32_t row = indexed == Indexed::kNone ? i2 : list[i2];
+    const std::uint8_t* from =
+        src.base + RowOffset(src.str, i1, indexed == Indexed::kSource ? row : i2, i3);
+    std::uint8_t* to =
+        dst.base + RowOffset(dst.str, i1, indexed == Indexed::kDestination ? row : i2, i3);
     if (rows) {
       std::memmove(to, from, static_cast<std::size_t>(bytes) * i.size[0]);
       return;
@@ -882,6 +905,16 @@ CheckResult FunctionalModel::Copy(const DmaInstr& i) {
     }
   });
   return {};
+}
+
+std::vector<std::uint32_t> IndicesOf(const DmaInstr& i, const CoreMemory& memory) {
+  std::vector<std::uint32_t> list(i.size[2]);
+  const std::uint32_t at = isa::ListAddr(i);
+  std::memcpy(list.data(),
+              memory.Sbuf(at >> isa::kPartitionPitchLog2) +
+                  (at & ((1u << isa::kPartitionPitchLog2) - 1)),
+              list.size() * 4);
+  return list;
 }
 
 // -------------------------------------------------------------------------------- write footprint
@@ -900,7 +933,7 @@ std::array<std::uint16_t, 4> SizesWritten(const EngineInstr& i) {
 }  // namespace
 
 std::vector<WriteRange> WriteFootprint(Queue queue, const isa::Encoded& encoded,
-                                       std::uint32_t rows) {
+                                       std::uint32_t rows, const CoreMemory* core) {
   std::vector<WriteRange> ranges;
   const auto add = [&](WriteRange range) {
     // Rows that lie one behind the other join.
@@ -913,10 +946,23 @@ std::vector<WriteRange> WriteFootprint(Queue queue, const isa::Encoded& encoded,
   };
   if (static_cast<Op>(encoded[0]) == Op::kNop) return ranges;
   if (IsDma(queue)) {
-    const DmaInstr i = isa::DecodeDmaInstr(encoded);
+    DmaInstr i = isa::DecodeDmaInstr(encoded);
     const std::uint64_t bytes = isa::DtypeBytes(static_cast<Dtype>(i.dtype_d));
+    std::vector<std::uint32_t> list;
+    if (IndexedSide(i) == Indexed::kDestination) {
+      if (core) {
+        list = IndicesOf(i, *core);
+      } else {
+        list.resize(isa::Limit(i));
+        std::iota(list.begin(), list.end(), 0u);
+      }
+    }
+    if (IndexedSide(i) != Indexed::kNone) i.dst_str[3] = 0;
     const bool sbuf = i.dst_addr >> 44 == static_cast<std::uint64_t>(isa::DmaSpace::kSbuf);
-    ForEachRow(i.size, [&](std::uint32_t i1, std::uint32_t i2, std::uint32_t i3) {
+    std::array<std::uint32_t, 4> size = {i.size[0], i.size[1], i.size[2], i.size[3]};
+    if (!list.empty()) size[2] = static_cast<std::uint32_t>(list.size());
+    ForEachRow(size, [&](std::uint32_t i1, std::uint32_t place, std::uint32_t i3) {
+      const std::uint32_t i2 = list.empty() ? place : list[place];
       const bool row = i.dst_str[0] == static_cast<std::int64_t>(bytes);
       for (std::uint32_t n = 0; n < (row ? 1u : i.size[0]); ++n) {
         const std::uint64_t length = row ? bytes * i.size[0] : bytes;

@@ -23,7 +23,8 @@
 namespace dither {
 
 // What an instruction writes: bytes [begin, end) of every partition part .. part+parts-1, or of
-// DRAM (parts = 1). Depends on the instruction and the number of partitions alone.
+// DRAM (parts = 1). Depends on the instruction and the number of partitions alone, but for a scatter:
+// its rows are those that the list in `core` names, or all of the table if that is not given.
 struct WriteRange {
   enum class Memory : std::uint8_t { kSbuf, kPsum, kDram };
   Memory memory;
@@ -34,7 +35,9 @@ struct WriteRange {
   bool operator==(const WriteRange&) const = default;
 };
 std::vector<WriteRange> WriteFootprint(isa::Queue queue, const isa::Encoded& encoded,
-                                       std::uint32_t rows);
+                                       std::uint32_t rows, const CoreMemory* core = nullptr);
+// The list of a gather or scatter that has passed the static checks.
+std::vector<std::uint32_t> IndicesOf(const isa::DmaInstr& i, const CoreMemory& memory);
 // PSUM banks that it writes, bit b for bank b; the instruction has passed the static checks.
 std::uint8_t PsumBanksWritten(isa::Queue queue, const isa::Encoded& encoded);
 
@@ -48,7 +51,8 @@ class FunctionalModel {
   // instruction whose wait has been met.
   CheckResult Check(isa::Queue queue, const isa::Encoded& encoded) const;
   // Checks and executes; waiting and signalling are the caller's. On an error nothing has changed.
-  // Other than by static checks a load fails where the image is damaged (kBadTable), and a copy where DRAM_BASE..DRAM_LIMIT is more than there is
+  // Other than by static checks a load fails where the image is damaged (kBadTable), a gather or scatter at an
+  // index outside the table (kBadIndex), and a DMA instruction where DRAM_BASE..DRAM_LIMIT is more than there is
   // (kAxiRead, kAxiWrite).
   CheckResult Execute(isa::Queue queue, const isa::Encoded& encoded);
 

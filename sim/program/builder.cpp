@@ -204,6 +204,54 @@ void SetSync(Instr& i, const std::optional<Wait>& wait, const Sync& sync) {
   i.irq = sync.irq;
 }
 
+// What every DMA instruction needs of its two sides.
+void NeedDma(std::string_view op, Queue ring, const Tensor& dst, const Tensor& src) {
+  if (ring != Queue::kDma0 && ring != Queue::kDma1) {
+    Fail(op, "queue " + std::string(isa::Name(ring)) + " is no DMA ring");
+  }
+  const auto need = [op](const char* role, const Tensor& t) {
+    if (t.place == Place::kPsum) Fail(op, OperandName(role, t) + ": DMA doesn't reach PSUM");
+  };
+  need("destination", dst);
+  need("source", src);
+  if (dst.dtype != src.dtype || dst.pair != src.pair) {
+    Fail(op, OperandName("source", src) + " and " + OperandName("destination", dst) +
+                 " must have the same dtype: DMA doesn't convert");
+  }
+}
+
+// Any dtype of two bytes moves a pair.
+std::uint8_t DmaDtype(const Tensor& t) {
+  return static_cast<std::uint8_t>(t.pair ? Dtype::kFp16 : t.dtype);
+}
+
+void SetDmaSide(std::string_view op, const Pattern& p, std::uint64_t& addr,
+                std::array<std::int32_t, 4>& str) {
+  const Tensor& t = *p.tensor;
+  const std::int64_t bytes = t.ElementBytes();
+  if (t.place == Place::kDram) {
+    NeedFits(op, p, "address", static_cast<std::int64_t>(t.address), 0,
+             (std::int64_t{1} << 44) - 1);
+    addr = t.address;
+  } else {
+    NeedFits(op, p, "byte offset", static_cast<std::int64_t>(t.address), 0, 0xfffff);
+    NeedFits(op, p, "first partition", t.part, 0, 0xff);
+    addr = std::uint64_t{1} << 44 | std::uint64_t{t.part} << 20 | t.address;
+  }
+  for (std::size_t k = 0; k < p.free.size(); ++k) {
+    const Dim& dim = p.free[p.free.size() - 1 - k];
+    std::int64_t step = dim.step * bytes;
+    if (t.place == Place::kSbuf) {
+      NeedFits(op, p, "byte stride within a partition,", step, -0x80000, 0x7ffff);
+      step += std::int64_t{dim.part_step} << 20;
+    }
+    NeedFits(op, p, "byte stride,", step, INT32_MIN, INT32_MAX);
+    str[k] = static_cast<std::int32_t>(step);
+  }
+  // One element: the stride of dimension 0 is never used, but tells the hardware "a row".
+  if (p.free.empty()) str[0] = static_cast<std::int32_t>(bytes);
+}
+
 void NeedSem(std::string_view op, std::uint8_t sem) {
   if (sem >= isa::kNumSems) {
     Fail(op, "semaphore " + std::to_string(sem) + ", there are " + std::to_string(isa::kNumSems));
@@ -315,10 +363,10 @@ void ProgramBuilder::EmitEngine(Queue queue, isa::EngineInstr instr, const Sync&
   program_[queue].push_back(Encode(instr));
 }
 
-void ProgramBuilder::EmitDma(Queue queue, isa::DmaInstr instr, const Sync& sync, const Tensor& dst,
-                             const Tensor& src) {
+void ProgramBuilder::EmitDma(Queue queue, isa::DmaInstr instr, const Sync& sync,
+                             const std::vector<Operand>& operands) {
   const std::size_t before = program_[queue].size();
-  CheckAndAppend(queue, Encode(instr), {{"destination", &dst}, {"source", &src}});
+  CheckAndAppend(queue, Encode(instr), operands);
   program_[queue].resize(before);
   SetSync(instr, EmitExtraWaits(queue, sync), sync);
   program_[queue].push_back(Encode(instr));
@@ -894,18 +942,7 @@ void ProgramBuilder::LoadFunctions(const Tensor& image, Queue ring, const Sync& 
 
 void ProgramBuilder::Copy(Queue ring, const Tensor& dst, const Tensor& src, const Sync& sync) {
   constexpr std::string_view op = "copy";
-  if (ring != Queue::kDma0 && ring != Queue::kDma1) {
-    Fail(op, "queue " + std::string(isa::Name(ring)) + " is no DMA ring");
-  }
-  const auto need = [op](const char* role, const Tensor& t) {
-    if (t.place == Place::kPsum) Fail(op, OperandName(role, t) + ": DMA doesn't reach PSUM");
-  };
-  need("destination", dst);
-  need("source", src);
-  if (dst.dtype != src.dtype || dst.pair != src.pair) {
-    Fail(op, OperandName("source", src) + " and " + OperandName("destination", dst) +
-                 " must have the same dtype: DMA doesn't convert");
-  }
+  NeedDma(op, ring, dst, src);
   if (dst.Shape() != src.Shape()) {
     Fail(op, OperandName("source", src) + " has another shape than " +
                  OperandName("destination", dst));
@@ -914,37 +951,72 @@ void ProgramBuilder::Copy(Queue ring, const Tensor& dst, const Tensor& src, cons
   Fold({&d.free, &s.free}, true);
   isa::DmaInstr i{};
   i.opcode = static_cast<std::uint8_t>(Op::kCopy);
-  // Any dtype of two bytes moves a pair.
-  i.dtype_d = i.dtype_0 = static_cast<std::uint8_t>(dst.pair ? Dtype::kFp16 : dst.dtype);
+  i.dtype_d = i.dtype_0 = DmaDtype(dst);
   SetSizes(op, d, i.size);
-  const auto side = [&](const Pattern& p, std::uint64_t& addr, std::array<std::int32_t, 4>& str) {
-    const Tensor& t = *p.tensor;
-    const std::int64_t bytes = t.ElementBytes();
-    if (t.place == Place::kDram) {
-      NeedFits(op, p, "address", static_cast<std::int64_t>(t.address), 0,
-               (std::int64_t{1} << 44) - 1);
-      addr = t.address;
-    } else {
-      NeedFits(op, p, "byte offset", static_cast<std::int64_t>(t.address), 0, 0xfffff);
-      NeedFits(op, p, "first partition", t.part, 0, 0xff);
-      addr = std::uint64_t{1} << 44 | std::uint64_t{t.part} << 20 | t.address;
-    }
-    for (std::size_t k = 0; k < p.free.size(); ++k) {
-      const Dim& dim = p.free[p.free.size() - 1 - k];
-      std::int64_t step = dim.step * bytes;
-      if (t.place == Place::kSbuf) {
-        NeedFits(op, p, "byte stride within a partition,", step, -0x80000, 0x7ffff);
-        step += std::int64_t{dim.part_step} << 20;
-      }
-      NeedFits(op, p, "byte stride,", step, INT32_MIN, INT32_MAX);
-      str[k] = static_cast<std::int32_t>(step);
-    }
-    // One element: the stride of dimension 0 is never used, but tells the hardware "a row".
-    if (p.free.empty()) str[0] = static_cast<std::int32_t>(bytes);
+  SetDmaSide(op, d, i.dst_addr, i.dst_str);
+  SetDmaSide(op, s, i.src_addr, i.src_str);
+  EmitDma(ring, i, sync, {{"destination", &dst}, {"source", &src}});
+}
+
+void ProgramBuilder::Gather(Queue ring, const Tensor& dst, const Tensor& table, const Tensor& list,
+                            const Sync& sync) {
+  Indexed(Op::kGather, ring, dst, table, list, sync);
+}
+void ProgramBuilder::Scatter(Queue ring, const Tensor& table, const Tensor& src, const Tensor& list,
+                             const Sync& sync) {
+  Indexed(Op::kScatter, ring, table, src, list, sync);
+}
+
+void ProgramBuilder::Indexed(Op code, Queue ring, const Tensor& dst, const Tensor& src,
+                             const Tensor& list, const Sync& sync) {
+  const std::string_view op = isa::Name(code);
+  NeedDma(op, ring, dst, src);
+  const bool gather = code == Op::kGather;
+  const Tensor &table = gather ? src : dst, &rows = gather ? dst : src;
+  const std::string table_name = OperandName("table", table);
+  if (table.place != Place::kDram) Fail(op, table_name + " must lie in DRAM");
+  if (table.dims.empty() || rows.dims.empty() || table.dims.size() != rows.dims.size() ||
+      !std::equal(table.dims.begin() + 1, table.dims.end(), rows.dims.begin() + 1,
+                  [](const Dim& a, const Dim& b) { return a.size == b.size; })) {
+    Fail(op, OperandName("rows", rows) + ": a row has another shape than one of " + table_name);
+  }
+  if (list.place != Place::kSbuf || list.dtype != Dtype::kInt32 || list.dims.size() != 2 ||
+      list.dims[0].size != 1 || list.dims[1].size != rows.dims[0].size ||
+      (list.dims[1].size > 1 && (list.dims[1].step != 1 || list.dims[1].part_step != 0))) {
+    Fail(op, OperandName("list", list) + " must be int32[1][" + std::to_string(rows.dims[0].size) +
+                 "] in SBUF, one index behind the other: one for each row of " +
+                 OperandName("rows", rows));
+  }
+  // Rows are dimension 2 of the instruction; what a row consists of folds to dimensions 0 and 1.
+  const auto inner = [](const Tensor& t) {
+    return std::vector<Dim>(t.dims.begin() + 1, t.dims.end());
   };
-  side(d, i.dst_addr, i.dst_str);
-  side(s, i.src_addr, i.src_str);
-  EmitDma(ring, i, sync, dst, src);
+  Pattern d{"destination", &dst, 0, inner(dst)}, s{"source", &src, 0, inner(src)};
+  Fold({&d.free, &s.free}, true);
+  if (d.free.size() > 2) {
+    Fail(op, OperandName("rows", rows) + ": " + std::to_string(d.free.size()) +
+                 " dimensions of a row remain, an instruction has 2");
+  }
+  isa::DmaInstr i{};
+  for (Pattern* p : {&d, &s}) {
+    // A row of one element: the stride of dimension 0 is never used, but tells the hardware "a row".
+    if (p->free.empty()) p->free.push_back({1, 1, 0});
+    if (p->free.size() == 1) p->free.insert(p->free.begin(), Dim{});
+    p->free.insert(p->free.begin(), p->tensor->dims[0]);
+  }
+  // The instruction moves as many rows as the list has, whatever the table has.
+  SetSizes(op, gather ? d : s, i.size);
+  i.opcode = static_cast<std::uint8_t>(code);
+  i.dtype_d = i.dtype_0 = DmaDtype(dst);
+  SetDmaSide(op, d, i.dst_addr, i.dst_str);
+  SetDmaSide(op, s, i.src_addr, i.src_str);
+  NeedFits(op, gather ? s : d, "number of rows", table.dims[0].size, 1, kMostTableRows);
+  isa::SetLimit(i, table.dims[0].size);
+  const Pattern l{"list", &list, 1, {}};
+  NeedFits(op, l, "byte offset", static_cast<std::int64_t>(list.address), 0, 0xfffff);
+  NeedFits(op, l, "partition", list.part, 0, 0xff);
+  isa::SetListAddr(i, list.part << isa::kPartitionPitchLog2 | static_cast<std::uint32_t>(list.address));
+  EmitDma(ring, i, sync, {{"destination", &dst}, {"source", &src}, {"list", &list}});
 }
 
 void ProgramBuilder::Nop(Queue queue, const Sync& sync) {

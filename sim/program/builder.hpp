@@ -238,6 +238,14 @@ class ProgramBuilder {
   void Load(const Tensor& image, const Sync& sync = {});
   // DMA; ring is kDma0 or kDma1. Any views of DRAM and SBUF with equal shapes.
   void Copy(isa::Queue ring, const Tensor& dst, const Tensor& src, const Sync& sync = {});
+  // Rows of a table in DRAM by a list: dst[n] = table[list[n]], or table[list[n]] = src[n], n in order
+  // (of equal indices the last one stays). Dimension 0 of table, dst and src are the rows, anywhere; the
+  // list is int32[1][rows of dst or src] in SBUF. An index that the table doesn't have stops the queue
+  // with kBadIndex before the first row moves.
+  void Gather(isa::Queue ring, const Tensor& dst, const Tensor& table, const Tensor& list,
+              const Sync& sync = {});
+  void Scatter(isa::Queue ring, const Tensor& table, const Tensor& src, const Tensor& list,
+               const Sync& sync = {});
   void Nop(isa::Queue queue, const Sync& sync = {});
 
   // Appends an encoded instruction unchecked: for tests of the hardware's own checks.
@@ -255,8 +263,10 @@ class ProgramBuilder {
                   const std::vector<Operand>& operands);
   void TransposeAny(isa::TransposeFunc func, const Tensor& dst, const Tensor& src,
                     std::uint8_t byte, bool accumulate, const Sync& sync);
-  void EmitDma(isa::Queue queue, isa::DmaInstr instr, const Sync& sync, const Tensor& dst,
-               const Tensor& src);
+  void EmitDma(isa::Queue queue, isa::DmaInstr instr, const Sync& sync,
+               const std::vector<Operand>& operands);
+  void Indexed(isa::Op code, isa::Queue ring, const Tensor& dst, const Tensor& src,
+               const Tensor& list, const Sync& sync);
   void CheckAndAppend(isa::Queue queue, const isa::Encoded& encoded,
                       const std::vector<Operand>& operands);
   void ElementwiseAny(const Tensor& dst, const Source0& a, const Step& first, const Step* second,

@@ -8,6 +8,7 @@
 #include <sstream>
 #include <vector>
 
+#include "sim/model/check.hpp"
 #include "sim/program/program.hpp"
 
 namespace dither {
@@ -126,7 +127,11 @@ std::string EngineText(const EngineInstr& i) {
   return text + SyncText(i);
 }
 
-std::string DmaText(const DmaInstr& i) {
+std::string DmaText(DmaInstr i) {
+  // Limit and list lie over strides: shown as what they are.
+  const std::uint32_t limit = isa::Limit(i), list = isa::ListAddr(i);
+  const bool indexed = IndexedSide(i) != Indexed::kNone;
+  if (indexed) i.src_str[3] = i.dst_str[3] = 0;
   std::string text(isa::Name(static_cast<Op>(i.opcode)));
   if (i.size != std::array<std::uint16_t, 4>{}) text += " size=" + List(i.size, 1);
   const auto side = [](std::uint8_t dtype, std::uint64_t addr,
@@ -159,6 +164,10 @@ std::string DmaText(const DmaInstr& i) {
   }
   if (i.dtype_0 || i.src_addr || i.src_str != std::array<std::int32_t, 4>{}) {
     text += " src=" + side(i.dtype_0, i.src_addr, i.src_str);
+  }
+  if (indexed) {
+    text += " list=p" + std::to_string(list >> isa::kPartitionPitchLog2) + ":" +
+            Hex(list & ((1u << isa::kPartitionPitchLog2) - 1)) + " limit=" + std::to_string(limit);
   }
   return text + SyncText(i);
 }
@@ -269,6 +278,16 @@ void ReadDmaSide(std::string_view text, std::string_view word, std::uint8_t& dty
   }
 }
 
+// pN:OFFSET
+std::uint32_t ReadList(std::string_view text, std::string_view word) {
+  const auto items = Split(text, ':');
+  if (items.size() != 2 || !items[0].starts_with('p')) Fail(word, "a list is pN:OFFSET");
+  std::uint32_t part = 0, off = 0;
+  Set(part, Number(std::string_view(items[0]).substr(1), word), 12, false, word);
+  Set(off, Number(items[1], word), 20, false, word);
+  return part << isa::kPartitionPitchLog2 | off;
+}
+
 template <typename Instr>
 bool ReadSync(const std::string& key, const std::string& value, const std::string& word, Instr& i) {
   if (key == "wait" || key == "nowait") {
@@ -335,6 +354,7 @@ Encoded Assemble(Queue queue, std::string_view line) {
 
   EngineInstr e{};
   DmaInstr d{};
+  std::uint32_t limit = 0, list = 0;  // set at the end: they lie over strides
   e.opcode = d.opcode = static_cast<std::uint8_t>(op);
   if (dot != std::string::npos) {
     const std::string func = head.substr(dot + 1);
@@ -358,6 +378,10 @@ Encoded Assemble(Queue queue, std::string_view line) {
         ReadDmaSide(value, word, d.dtype_d, d.dst_addr, d.dst_str);
       } else if (key == "src") {
         ReadDmaSide(value, word, d.dtype_0, d.src_addr, d.src_str);
+      } else if (key == "limit" && IndexedSide(d) != Indexed::kNone) {
+        Set(limit, Number(value, word), 32, false, word);
+      } else if (key == "list" && IndexedSide(d) != Indexed::kNone) {
+        list = ReadList(value, word);
       } else if (!ReadSync(key, value, word, d)) {
         Fail(word, "unknown word");
       }
@@ -418,6 +442,10 @@ Encoded Assemble(Queue queue, std::string_view line) {
     } else if (!ReadSync(key, value, word, e)) {
       Fail(word, "unknown word");
     }
+  }
+  if (IndexedSide(d) != Indexed::kNone) {
+    isa::SetLimit(d, limit);
+    isa::SetListAddr(d, list);
   }
   return IsDma(queue) ? Encode(d) : Encode(e);
 }

@@ -278,6 +278,22 @@ void Flow::Copy(Queue ring, const Tensor& dst, const Tensor& src) {
   if (dst.place == dither::Place::kDram) dram_written_ += dst.Bytes();
 }
 
+void Flow::Gather(Queue ring, const Tensor& dst, const Tensor& table, const Tensor& list,
+                  const std::optional<Tensor>& counts_as) {
+  Emit(ring, {{counts_as ? &*counts_as : &table, &list}, {&dst}}, dst.Bytes(),
+       [&](const Sync& sync) { builder_.Gather(ring, dst, table, list, sync); });
+  dram_read_ += dst.Bytes();
+  if (dst.place == dither::Place::kDram) dram_written_ += dst.Bytes();
+}
+
+void Flow::Scatter(Queue ring, const Tensor& table, const Tensor& src, const Tensor& list,
+                   const std::optional<Tensor>& counts_as) {
+  Emit(ring, {{&src, &list}, {counts_as ? &*counts_as : &table}}, src.Bytes(),
+       [&](const Sync& sync) { builder_.Scatter(ring, table, src, list, sync); });
+  if (src.place == dither::Place::kDram) dram_read_ += src.Bytes();
+  dram_written_ += src.Bytes();
+}
+
 void Flow::Move(const Tensor& dst, const Tensor& src, Narrowing narrowing) {
   if (work_[Index(Queue::kVector)] <= work_[Index(Queue::kScalar)]) {
     Cast(dst, src, narrowing);

@@ -75,6 +75,12 @@ class Flow {
   void Copy(isa::Queue ring, const Tensor& dst, const Tensor& src);
   void Load(const Tensor& dst, const Tensor& src) { Copy(isa::Queue::kDma0, dst, src); }
   void Store(const Tensor& dst, const Tensor& src) { Copy(isa::Queue::kDma1, dst, src); }
+  // Count as reading or writing the whole table; or a part of it, if the caller knows that lists which
+  // meet have parts which do.
+  void Gather(isa::Queue ring, const Tensor& dst, const Tensor& table, const Tensor& list,
+              const std::optional<Tensor>& counts_as = {});
+  void Scatter(isa::Queue ring, const Tensor& table, const Tensor& src, const Tensor& list,
+               const std::optional<Tensor>& counts_as = {});
   // dst = src, on whichever of vector and scalar engine has had less to do.
   void Move(const Tensor& dst, const Tensor& src, Narrowing narrowing = {});
   // dst = a * s + b, one rounding to fp32, on the engine that has had less to do where both can. The

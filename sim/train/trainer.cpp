@@ -79,7 +79,7 @@ class Trainer::Impl {
   StepReport Step() {
     if (!examples_) throw TrainError("step: no examples yet (SetExamples)");
     const std::size_t first = position_ * options_.batch;
-    PutBatch(*examples_, std::span(order_).subspan(first, options_.batch), true, program_);
+    PutBatch(*examples_, std::span(order_).subspan(first, options_.batch), true);
     if (options_.check_nonfinite) TrainedState(&before_);
     TurnKnobs();
     device_.LoadProgram(program_.program);
@@ -119,7 +119,7 @@ class Trainer::Impl {
       const auto here = static_cast<std::uint32_t>(std::min<std::size_t>(options_.eval_batch, count - at));
       auto& program = evaluations_[here];
       if (!program) program = BuildEvaluation(device_.config(), options_, network_, here);
-      PutBatch(stored, std::span(all).subspan(at, here), false, *program);
+      PutBatch(stored, std::span(all).subspan(at, here), false);
       device_.Run(program->program);
       result.loss += here * static_cast<double>(device_.ReadArray<float>(network_.loss.address, 1)[0]);
       result.correct +=
@@ -484,6 +484,8 @@ class Trainer::Impl {
     network_.ones = Dram("ones", compute, {rows, 1});
     if (options_.model.inputs != 0) network_.input = Dram("input", compute, {batch, options_.model.inputs});
     for (std::size_t e = 0; e < network_.embeddings.size(); ++e) {
+      network_.lists.push_back(Dram("rows of the examples", Dtype::kInt32, {1, batch}));
+      network_.different.push_back(Dram("different rows", Dtype::kInt32, {1, batch}));
       network_.slots.push_back(Dram("slots", Dtype::kFp32, {batch}));
     }
     network_.labels = Dram("labels", Dtype::kFp32, {batch});
@@ -601,26 +603,27 @@ class Trainer::Impl {
     return s;
   }
 
-  // Puts the addresses of the batch's rows of embedding tables into the program's copies.
-  void LookUp(const StoredExamples& e, std::span<const std::uint32_t> which, StepProgram& program) {
+  // The batch's rows of embedding tables, as lists.
+  void PutRows(const StoredExamples& e, std::span<const std::uint32_t> which) {
     const std::size_t tables = network_.embeddings.size();
-    std::vector<std::vector<std::uint32_t>> of_example(tables), different(tables);
     for (std::size_t t = 0; t < tables; ++t) {
       std::map<std::uint32_t, std::uint32_t> slot_of;
+      std::vector<std::uint32_t> of_example, different;
       std::vector<float> slots;
       for (const std::uint32_t n : which) {
         const std::uint32_t row = e.indices[n * tables + t];
-        const auto [at, is_new] = slot_of.try_emplace(row, static_cast<std::uint32_t>(different[t].size()));
-        if (is_new) different[t].push_back(row);
-        of_example[t].push_back(row);
+        const auto [at, is_new] = slot_of.try_emplace(row, static_cast<std::uint32_t>(different.size()));
+        if (is_new) different.push_back(row);
+        of_example.push_back(row);
         slots.push_back(static_cast<float>(at->second));
       }
+      // No more different rows: those behind the table, which stay zero.
+      while (different.size() < which.size()) {
+        different.push_back(network_.embeddings[t].rows + static_cast<std::uint32_t>(different.size()));
+      }
+      device_.WriteArray(network_.lists[t].address, of_example);
+      device_.WriteArray(network_.different[t].address, different);
       device_.WriteArray(network_.slots[t].address, slots);
-    }
-    for (const StepProgram::RowCopy& copy : program.row_copies) {
-      const auto& rows = copy.different ? different[copy.embedding] : of_example[copy.embedding];
-      // No more different rows: one of those behind the table, which stay zero.
-      program.SetRow(copy, copy.n < rows.size() ? rows[copy.n] : network_.embeddings[copy.embedding].rows + copy.n);
     }
   }
 
@@ -640,9 +643,8 @@ class Trainer::Impl {
   }
 
   // Rows of the examples into the batch that programs read: data movement alone.
-  void PutBatch(const StoredExamples& e, std::span<const std::uint32_t> which, bool training,
-                StepProgram& program) {
-    LookUp(e, which, program);
+  void PutBatch(const StoredExamples& e, std::span<const std::uint32_t> which, bool training) {
+    PutRows(e, which);
     std::vector<std::byte>& rows = batch_rows_;
     rows.assign(which.size() * e.row_bytes, std::byte{0});
     for (std::size_t n = 0; n < which.size(); ++n) {
@@ -703,7 +705,7 @@ class Trainer::Impl {
       const auto dtype = static_cast<Dtype>(isa::DecodeEngineInstr(encoded).dtype_d);
       if (dtype == Dtype::kInt8 || dtype == Dtype::kInt32) return;
       const std::uint32_t bytes = isa::DtypeBytes(dtype);
-      for (const WriteRange& range : WriteFootprint(queue, encoded, o.config.rows)) {
+      for (const WriteRange& range : WriteFootprint(queue, encoded, o.config.rows, &model.model().memory())) {
         for (std::uint32_t p = 0; p < range.parts; ++p) {
           std::vector<std::byte> data(range.end - range.begin);
           switch (range.memory) {

@@ -383,7 +383,7 @@ class Core final : public VerilatedDevice {
     }
     if (model_->counted() != 0) nonfinite_.Add(index, model_->counted());
     const std::string context = Text(where);
-    for (const auto& r : WriteFootprint(queue, encoded, config().rows)) {
+    for (const auto& r : WriteFootprint(queue, encoded, config().rows, &model_->memory())) {
       if (r.memory == WriteRange::Memory::kDram) {
         CompareDram(r.begin, r.end, &where, context);
         continue;
@@ -418,7 +418,7 @@ class Core final : public VerilatedDevice {
     rtl.addr = static_cast<std::int64_t>(addr << 16) >> 16;
     // Only what the instruction's own checks say: not run-time errors, and not a fetch outside the window or DRAM,
     // which has the address of the instruction.
-    if (rtl.err > isa::Err::kDramRange && rtl.err != isa::Err::kPsumUnwritten) return;
+    if (rtl.err > isa::Err::kDramRange && rtl.err != isa::Err::kPsumUnwritten && rtl.err != isa::Err::kBadIndex) return;
     const auto& ring = rings_[q];
     const std::uint32_t index = DITHER_FRONT(stat_index)[q];
     const std::uint64_t at = ring.base + isa::kInstrBytes * (index % ring.size);
@@ -427,7 +427,9 @@ class Core final : public VerilatedDevice {
     isa::Encoded encoded;
     std::memcpy(encoded.data(), dram_.data() + (at - dram_base()), encoded.size());
     const auto queue = static_cast<isa::Queue>(q);
-    const CheckResult model = model_->Check(queue, encoded);
+    // An index is looked at when the copy runs, which changes nothing if one is bad.
+    const CheckResult model =
+        rtl.err == isa::Err::kBadIndex ? model_->Execute(queue, encoded) : model_->Check(queue, encoded);
     if (rtl == model) return;
     const auto text = [](const CheckResult& r) {
       return fmt::format("{}, operand {}, address {}", isa::Name(r.err), r.operand, r.addr);
@@ -507,14 +509,19 @@ class Core final : public VerilatedDevice {
     });
     return hit;
   }
-  static bool WritesDram(const Where& w, std::uint64_t address) { return WritesBus(w, address); }
-  static bool WritesBus(const Where& w, std::uint64_t address) {
+  bool WritesDram(const Where& w, std::uint64_t address) const { return WritesBus(w, address); }
+  bool WritesBus(const Where& w, std::uint64_t address) const {
     const auto i = isa::DecodeDmaInstr(*w.encoded);
+    std::vector<std::uint32_t> list;
+    if (IndexedSide(i) == Indexed::kDestination) list = IndicesOf(i, model_->memory());
     const auto bytes = isa::DtypeBytes(static_cast<isa::Dtype>(i.dtype_d));
     bool hit = false;
     ForEach(i.size, [&](const std::array<int, 4>& n) {
       auto at = static_cast<std::int64_t>(i.dst_addr);
-      for (std::size_t d = 0; d < 4; ++d) at += std::int64_t{n[d]} * i.dst_str[d];
+      for (std::size_t d = 0; d < 4; ++d) {
+        const bool indexed = d == 2 && !list.empty();
+        at += std::int64_t{indexed ? list[static_cast<std::size_t>(n[d])] : static_cast<std::uint32_t>(n[d])} * i.dst_str[d];
+      }
       hit = hit || address - static_cast<std::uint64_t>(at) < bytes;
     });
     return hit;

@@ -684,7 +684,7 @@ TEST_CASE("an accumulate needs every bank that it touches written, and says whic
 
 TEST_CASE("random legal instructions write inside their footprint only", "[functional]") {
   Rig rig(7);
-  int legal = 0, transposes = 0, tiled = 0, in_pieces = 0;
+  int legal = 0, transposes = 0, tiled = 0, in_pieces = 0, indexed = 0;
   for (int trial = 0; trial < 60000 && legal < 3000; ++trial) {
     const Queue queue = isa::kAllQueue[rig.random() % 5];
     isa::Encoded encoded{};
@@ -712,6 +712,18 @@ TEST_CASE("random legal instructions write inside their footprint only", "[funct
       };
       side(i.src_addr, i.src_str);
       side(i.dst_addr, i.dst_str);
+      if (rig.random() % 3 == 0) {
+        const bool gather = rig.random() % 2 != 0;
+        i.opcode = static_cast<std::uint8_t>(gather ? isa::Op::kGather : isa::Op::kScatter);
+        i.size[3] = 1;
+        const std::uint32_t limit = 1 + rig.random() % 20, part = rig.random() % 8, at = 8192 + rig.random() % 1024 * 4;
+        isa::SetLimit(i, limit);
+        isa::SetListAddr(i, part << 20 | at);
+        for (std::uint32_t n = 0; n < i.size[2]; ++n) {
+          const std::uint32_t index = rig.random() % limit;
+          std::memcpy(rig.model.memory().Sbuf(part) + at + 4 * n, &index, 4);
+        }
+      }
       encoded = Encode(i);
     } else {
       isa::EngineInstr i{};
@@ -768,12 +780,14 @@ TEST_CASE("random legal instructions write inside their footprint only", "[funct
       tiled += i.tiles != 0;
       in_pieces += (i.piece_0 | i.piece_1) != 0;
     }
+    indexed += queue >= Queue::kDma0 && encoded[0] != static_cast<std::uint8_t>(isa::Op::kCopy);
     ExecuteInside(rig.model, queue, encoded);
   }
   CHECK(legal == 3000);
   CHECK(transposes > 30);
   CHECK(tiled > 30);
   CHECK(in_pieces > 30);
+  CHECK(indexed > 100);
 }
 
 TEST_CASE("an AXI error leaves memory as it was", "[functional]") {

@@ -28,7 +28,7 @@ inline Snapshot Take(const FunctionalModel& model) {
 inline void ExecuteInside(FunctionalModel& model, Queue queue, const isa::Encoded& encoded) {
   Snapshot before = Take(model);
   REQUIRE(model.Execute(queue, encoded).err == isa::Err::kNone);
-  for (const WriteRange& r : WriteFootprint(queue, encoded, model.config().rows)) {
+  for (const WriteRange& r : WriteFootprint(queue, encoded, model.config().rows, &model.memory())) {
     for (std::uint32_t p = r.part; p < r.part + r.parts; ++p) {
       std::vector<std::uint8_t>& old = r.memory == Memory::kSbuf   ? before.sbuf
                                        : r.memory == Memory::kPsum ? before.psum

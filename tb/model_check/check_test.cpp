@@ -91,6 +91,24 @@ isa::DmaInstr Copy() {
   i.dst_str = {2, 1 << 20, 0, 0};
   return i;
 }
+// Four rows of eight elements, by a list of four, of a table of 100 rows from 0x10000 on.
+isa::DmaInstr Gather() {
+  isa::DmaInstr i = Copy();
+  i.opcode = Code(isa::Op::kGather);
+  i.size = {8, 1, 4, 1};
+  i.src_str = {2, 0, 16, 0};
+  i.dst_str = {2, 0, 1 << 20, 0};
+  isa::SetLimit(i, 100);
+  isa::SetListAddr(i, 3 << 20 | 0x200);
+  return i;
+}
+isa::DmaInstr Scatter() {
+  isa::DmaInstr i = Gather();
+  i.opcode = Code(isa::Op::kScatter);
+  std::swap(i.src_addr, i.dst_addr);
+  for (int k = 0; k < 3; ++k) std::swap(i.src_str[k], i.dst_str[k]);
+  return i;
+}
 CheckResult Check(Queue q, const isa::EngineInstr& i) {
   return CheckInstruction(q, isa::Encode(i), kNano);
 }
@@ -115,6 +133,8 @@ TEST_CASE("the examples that the other cases change are legal", "[check][smoke]"
   CHECK(Check(Queue::kVector, Stats()) == CheckResult{});
   CHECK(Check(Queue::kVector, Shuffle()) == CheckResult{});
   CHECK(Check(Copy()) == CheckResult{});
+  CHECK(Check(Gather()) == CheckResult{});
+  CHECK(Check(Scatter()) == CheckResult{});
 }
 
 TEST_CASE("an opcode belongs to its queue", "[check][directed]") {
@@ -534,6 +554,46 @@ TEST_CASE("a range error names the lowest byte if it is below, else the highest"
           static_cast<std::int64_t>((0x10000ull + 4 * 0xfffeull * 0x7ffffffeull + 1) << 16) >> 16});
 }
 
+TEST_CASE("a gather or scatter has its table in DRAM, its list in SBUF, and both whole", "[check][directed]") {
+  // The table is the source of the one and the destination of the other.
+  for (const std::uint8_t table : {1, 0}) {
+    const D base = table ? Gather() : Scatter();
+    CAPTURE(int{table});
+    const auto with = [&](const std::function<void(D&)>& change) { return Check(With<D>(base, change)); };
+    const auto address = [table](D& i) -> std::uint64_t& { return table ? i.src_addr : i.dst_addr; };
+    const auto stride = [table](D& i) -> auto& { return table ? i.src_str : i.dst_str; };
+    CHECK(with([&](D& i) { address(i) |= std::uint64_t{1} << 44; }) == CheckResult{Err::kBadSpace, table});
+    // The other side may lie anywhere.
+    CHECK(with([&](D& i) { (table ? i.dst_addr : i.src_addr) = 0x10000, (table ? i.dst_str : i.src_str)[2] = 16; }) ==
+          CheckResult{});
+    CHECK(with([](D& i) { i.size[3] = 2; }) == CheckResult{Err::kBadSize});
+    CHECK(with([](D& i) { isa::SetLimit(i, 0); }) == CheckResult{Err::kBadSize});
+    CHECK(with([](D& i) { isa::SetLimit(i, 0x80000000); }) == CheckResult{Err::kBadSize});
+    CHECK(with([](D& i) { isa::SetListAddr(i, 7 << 20); }) == CheckResult{});
+    CHECK(with([](D& i) { isa::SetListAddr(i, 8 << 20); }) == CheckResult{Err::kBadPartition, 2});
+    CHECK(with([](D& i) { isa::SetListAddr(i, 1 << 28); }) == CheckResult{Err::kBadPartition, 2});
+    CHECK(with([](D& i) { isa::SetListAddr(i, 0x202); }) == CheckResult{Err::kMisaligned, 2});
+    CHECK(with([](D& i) { isa::SetListAddr(i, 16384 - 16); }) == CheckResult{});
+    CHECK(with([](D& i) { isa::SetListAddr(i, 16384 - 12); }) == CheckResult{Err::kSbufRange, 2, 16387});
+    // Every row of the table has to lie in the window, whichever the list names: 0x10000 bytes of rows of 16.
+    CHECK(with([](D& i) { isa::SetLimit(i, 0x1000); }) == CheckResult{});
+    CHECK(with([](D& i) { isa::SetLimit(i, 0x1001); }) == CheckResult{Err::kDramRange, table, 0x2000f});
+    CHECK(with([&](D& i) { stride(i)[2] = -16; }) == CheckResult{Err::kDramRange, table, 0x10000 - 99 * 16});
+    CHECK(with([&](D& i) { isa::SetLimit(i, 0x7fffffff), stride(i)[2] = 0x7ffffffe; }) ==
+          CheckResult{Err::kDramRange, table,
+                      static_cast<std::int64_t>((0x1000full + 0x7ffffffeull * 0x7ffffffeull) << 16) >> 16});
+    CHECK(with([&](D& i) { isa::SetLimit(i, 0x12345679), stride(i)[2] = -0x7ffffffe; }) ==
+          CheckResult{Err::kDramRange, table,
+                      static_cast<std::int64_t>((0x10000ull - 0x12345678ull * 0x7ffffffeull) << 16) >> 16});
+    // Bits that lie over a stride are none: odd limits are fine.
+    CHECK(with([](D& i) { isa::SetLimit(i, 99); }) == CheckResult{});
+    // In order: destination, source, list.
+    CHECK(with([&](D& i) { isa::SetListAddr(i, 8 << 20), stride(i)[2] = 15; }) == CheckResult{Err::kBadPartition, 2});
+    CHECK(with([&](D& i) { isa::SetListAddr(i, 2), stride(i)[2] = 15; }) == CheckResult{Err::kMisaligned, table});
+    CHECK(with([&](D& i) { isa::SetListAddr(i, 16384), isa::SetLimit(i, 0x1001); }).operand == table);
+  }
+}
+
 TEST_CASE("the earlier check wins", "[check][directed]") {
   // Every rule broken, then repaired one after the other from the first to the last.
   E i = Tensor();
@@ -576,7 +636,8 @@ TEST_CASE("what passes the checks touches only bytes that exist", "[check][rando
     if ((r.err != Err::kNone && !range) || e[0] == Code(isa::Op::kNop)) continue;
     const bool dma = n % 5 >= 3;
     const isa::EngineInstr i = isa::DecodeEngineInstr(e);
-    const isa::DmaInstr d = isa::DecodeDmaInstr(e);
+    isa::DmaInstr d = isa::DecodeDmaInstr(e);
+    const isa::DmaInstr limited = d;
     const auto& size = dma ? d.size : i.size;
     if (std::uint64_t{size[0]} * size[1] * size[2] * size[3] > 20000) continue;
     // Every element of one operand: (partition offset, first byte) as far as they concern ranges.
@@ -589,9 +650,21 @@ TEST_CASE("what passes the checks touches only bytes that exist", "[check][rando
     };
     if (dma) {
       const std::int64_t bytes = isa::DtypeBytes(static_cast<Dtype>(d.dtype_d));
-      for (const auto& [addr, str] : {std::pair{d.dst_addr, d.dst_str}, {d.src_addr, d.src_str}}) {
+      const Indexed indexed = IndexedSide(d);
+      if (indexed != Indexed::kNone) {
+        const std::int64_t at = isa::ListAddr(d) & 0xfffff;
+        inside &= isa::ListAddr(d) >> 20 < 8 && at + 4 * d.size[2] <= 16384;
+        d.src_str[3] = d.dst_str[3] = 0;
+      }
+      for (const auto& [addr, str, side] : {std::tuple{d.dst_addr, d.dst_str, Indexed::kDestination},
+                                            {d.src_addr, d.src_str, Indexed::kSource}}) {
         const bool sbuf = (addr >> 44) == 1;
-        walk(d.size, [&, addr = addr, str = str](const auto& k) {
+        const bool table = side == indexed;
+        // Of a table the first row and the last one tell.
+        auto points = d.size;
+        if (table) points[2] = 2;
+        walk(points, [&, addr = addr, str = str](auto k) {
+          if (table) k[2] *= isa::Limit(limited) - std::int64_t{1};
           std::int64_t byte = sbuf ? addr & 0xfffff : addr, part = (addr >> 20) & 0xffffff;
           for (int m = 0; m < 4; ++m) {
             const std::int64_t low = (static_cast<std::int64_t>(str[m]) << 44) >> 44;

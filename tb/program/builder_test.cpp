@@ -186,6 +186,40 @@ TEST_CASE("a copy folds dimensions into long rows and refuses what DMA can't do"
       Contains("DRAM address outside the window at 0x22ff") && Contains("0x1000..0x2000"));
 }
 
+TEST_CASE("a gather or scatter needs rows of one shape and an index for each", "[builder]") {
+  ProgramBuilder b(isa::kConfigs[1], 0x1000, 0x2000);
+  const auto table = Tensor::Dram("table", 0x1000, Dtype::kBf16, {40, 2, 16});
+  const auto rows = Sbuf("rows", Dtype::kBf16, {16, 2, 16});
+  const auto list = Sbuf("list", Dtype::kInt32, {1, 16}, 3, 0x100);
+  b.Gather(Queue::kDma0, rows, table, list);
+  b.Scatter(Queue::kDma1, table.Slice(1, 1, 1), rows.Slice(1, 0, 1), list);
+  CHECK(Disassemble(Queue::kDma0, b.program()[Queue::kDma0][0]) ==
+        "gather size=32,1,16 dst=sbuf:p0:0x0:bf16:s2,0,1p0 src=dram:0x1000:bf16:s2,0,64 list=p3:0x100 limit=40");
+  CHECK(Disassemble(Queue::kDma1, b.program()[Queue::kDma1][0]) ==
+        "scatter size=16,1,16 dst=dram:0x1020:bf16:s2,0,64 src=sbuf:p0:0x0:bf16:s2,0,1p0 list=p3:0x100 limit=40");
+  CHECK(Assemble(Queue::kDma0, "gather limit=40 list=p3:0x100 size=32,1,16 dst=sbuf:p0:0x0:bf16:s2,0,1p0 "
+                               "src=dram:0x1000:bf16:s2,0,64") == b.program()[Queue::kDma0][0]);
+  CHECK_THROWS_WITH(Assemble(Queue::kDma0, "copy limit=4"), Contains("unknown word"));
+  CHECK_THROWS_WITH(Assemble(Queue::kDma0, "gather list=0x100"), Contains("pN:OFFSET"));
+  const auto refused = [&](const Tensor& d, const Tensor& t, const Tensor& l, const char* why) {
+    CHECK_THROWS_WITH(b.Gather(Queue::kDma0, d, t, l), Contains(why));
+    CHECK_THROWS_WITH(b.Scatter(Queue::kDma0, t, d, l), Contains(why));
+  };
+  refused(rows, rows, list, "table (rows bf16[16][2][16] in SBUF p0 @0x0) must lie in DRAM");
+  refused(rows.Merge(1), table, list, "another shape than one of table (table bf16[40][2][16]");
+  refused(rows, table, list.Slice(1, 0, 15), "must be int32[1][16] in SBUF");
+  refused(rows, table, list.Transpose(0, 1), "must be int32[1][16] in SBUF");
+  refused(rows, table, Sbuf("list", Dtype::kFp32, {1, 16}), "must be int32[1][16] in SBUF");
+  refused(rows, table, Sbuf("list", Dtype::kInt32, {1, 16}, 16), "list (list int32[1][16] in SBUF p16 @0x0): bad partition");
+  refused(rows, Tensor::Dram("table", 0x1800, Dtype::kBf16, {40, 2, 16}), list,
+          "DRAM address outside the window at 0x21ff");
+  refused(rows, Tensor::Dram("table", 0x1000, Dtype::kFp16, {40, 2, 16}), list, "DMA doesn't convert");
+  // A row of three dimensions that don't fold.
+  refused(Sbuf("rows", Dtype::kBf16, {16, 3, 4, 6}).Slice(2, 0, 2).Slice(3, 0, 3),
+          Tensor::Dram("table", 0x1000, Dtype::kBf16, {4, 3, 2, 3}), list, "3 dimensions of a row remain");
+  CHECK(b.program()[Queue::kDma0].size() == 1);
+}
+
 TEST_CASE("memory and semaphores run out with a message", "[builder]") {
   ProgramBuilder b(isa::kConfigs[0]);
   const std::uint32_t mark = b.SbufMark();

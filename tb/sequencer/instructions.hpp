@@ -259,9 +259,35 @@ class InstructionGenerator {
       i.opcode = static_cast<std::uint8_t>(isa::Op::kNop);
       return i;
     }
+    if (Below(3) == 0) return Indexed(i);
     i.opcode = static_cast<std::uint8_t>(isa::Op::kCopy);
     i.dst_addr = Side(i.size, i.dst_str, i.dtype_d);
     i.src_addr = Side(i.size, i.src_str, i.dtype_d);
+    return i;
+  }
+  // A gather or scatter: a table of some rows in DRAM, a list in SBUF.
+  isa::DmaInstr Indexed(isa::DmaInstr i) {
+    const bool gather = Below(2) == 0;
+    i.opcode = static_cast<std::uint8_t>(gather ? isa::Op::kGather : isa::Op::kScatter);
+    i.size[2] = std::min<std::uint16_t>(i.size[2], 200);
+    i.size[3] = 1;
+    const auto esize = static_cast<std::int32_t>(isa::DtypeBytes(static_cast<isa::Dtype>(i.dtype_d)));
+    (gather ? i.dst_addr : i.src_addr) = Side(i.size, gather ? i.dst_str : i.src_str, i.dtype_d);
+    auto& str = gather ? i.src_str : i.dst_str;
+    const auto span = static_cast<std::int64_t>(limits_.dram_limit - limits_.dram_base);
+    const auto limit = static_cast<std::uint32_t>(Below(6) == 0 ? 1 + Bits(17) : 1 + Below(300));
+    std::int64_t lo = 0, hi = 0;
+    for (int k = 0; k < 3; ++k) {
+      str[k] = Stride() * esize;
+      const std::int64_t d = (k == 2 ? limit - std::int64_t{1} : i.size[k] - std::int64_t{1}) * str[k];
+      (d < 0 ? lo : hi) += d;
+    }
+    (gather ? i.src_addr : i.dst_addr) =
+        limits_.dram_base + Fit(lo, hi, esize, std::min<std::int64_t>(span, 1 << 30));
+    isa::SetLimit(i, limit);
+    const std::uint32_t room = limits_.sbuf_bytes / 4 - i.size[2] + 1;
+    isa::SetListAddr(i, static_cast<std::uint32_t>(Below(static_cast<int>(limits_.rows))) << isa::kPartitionPitchLog2 |
+                            4 * static_cast<std::uint32_t>(Below(8) == 0 ? room - 1 : Below(static_cast<int>(room))));
     return i;
   }
   std::uint64_t Side(const std::array<std::uint16_t, 4>& size, std::array<std::int32_t, 4>& str,
@@ -373,7 +399,18 @@ class InstructionGenerator {
     auto& str = Bits(1) ? i.dst_str : i.src_str;
     constexpr std::uint64_t kAddr = (std::uint64_t{1} << isa::kAddrBits) - 1;
     const auto delta = static_cast<std::uint64_t>(std::int64_t{Below(9) - 4});
-    switch (Below(13)) {
+    switch (Below(18)) {
+      case 17:  // a table of more bytes than addresses have
+        isa::SetLimit(i, Bits(31));
+        str[2] = static_cast<std::int32_t>(Bits(32) & ~3u);
+        break;
+      case 13: i.opcode = 0x40 + Below(4); break;
+      case 14: isa::SetLimit(i, Bits(1) ? Bits(32) : isa::Limit(i) + static_cast<std::uint32_t>(delta)); break;
+      case 15: isa::SetListAddr(i, Bits(1) ? Bits(32) : isa::ListAddr(i) + static_cast<std::uint32_t>(delta)); break;
+      case 16:
+        isa::SetListAddr(i, Below(2) ? isa::ListAddr(i) + (Bits(4) << isa::kPartitionPitchLog2)
+                                     : (isa::ListAddr(i) & ~0xfffffu) | (limits_.sbuf_bytes - 4 * Bits(7)));
+        break;
       case 0: i.opcode = Bits(1) ? Bits(8) : 0x10 * Below(5); break;
       case 1: i.dtype_d = Bits(4); break;
       case 2: i.dtype_0 = Bits(4); break;

@@ -63,7 +63,10 @@ struct Network {
   Tensor identity;                // compute dtype [rows][rows]
   Tensor ones;                    // compute dtype [rows][1]
   std::optional<Tensor> input;    // compute dtype [batch][plain features]
-  std::vector<Tensor> slots;      // of each embedding, fp32 [batch]: which of the step's rows it is
+  // Of each embedding, for the examples of a batch: int32 [1][batch], the row that each looks up; the
+  // different rows among them, then rows behind the table (its rows + n); fp32 [batch], which of the
+  // different rows each has.
+  std::vector<Tensor> lists, different, slots;
   Tensor labels;                  // fp32 [batch]
   std::optional<Tensor> targets;  // fp32 [batch][outputs]
   Tensor loss;                    // fp32 [1][1]: mean of the batch

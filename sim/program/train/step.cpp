@@ -98,6 +98,7 @@ class StepBuilder {
     ones_ = flow_.Sbuf("ones", mode_.compute, {rows_, 1});
     std::vector<Value> values(net_.layers.size() + 1);
     LoadInput(values[0]);
+    flow_.Label("constants");
     flow_.Load(identity_, net_.identity);
     flow_.Load(ones_, net_.ones);
     std::uint32_t widest = 1;
@@ -137,7 +138,6 @@ class StepBuilder {
     made.dram_written = flow_.DramWritten();
     made.array_columns = columns_;
     made.settings = settings_;
-    made.row_copies = row_copies_;
     made.program = flow_.Take();
     return made;
   }
@@ -163,6 +163,11 @@ class StepBuilder {
       return;
     }
     x.b = flow_.Sbuf("input", x.dtype, {rows_, Tiles(batch_), x.features});
+    std::vector<Tensor> lists;  // first, so that they are there when their rows are asked for
+    for (const Tensor& list : net_.lists) {
+      lists.push_back(flow_.Sbuf("rows of the examples", Dtype::kInt32, {1, batch_}));
+      flow_.Load(lists.back(), list.Slice(1, 0, batch_));
+    }
     // A copy a tile: the array may start with the first.
     for (std::uint32_t t = 0; net_.input && t < Tiles(batch_); ++t) {
       const std::uint32_t parts = Part(batch_, t);
@@ -171,13 +176,15 @@ class StepBuilder {
     }
     for (std::uint32_t e = 0; e < net_.embeddings.size(); ++e) {
       const EmbeddingTable& table = net_.embeddings[e];
-      for (std::uint32_t n = 0; n < batch_; ++n) {
+      flow_.Label(table.table.name + " rows");
+      for (std::uint32_t t = 0; t < Tiles(batch_); ++t) {
+        const std::uint32_t parts = Part(batch_, t);
         const Tensor& rows = table.table.Read();
-        flow_.Load(Pick(x.b->Slice(0, n % rows_, 1), 1, n / rows_).Slice(1, table.column, table.width),
-                   rows.Slice(0, table.rows + n, 1));
-        row_copies_.push_back({flow_.Last(Queue::kDma0), false, false, e, n, rows.address,
-                               std::uint64_t{table.width} * rows.ElementBytes()});
+        flow_.Gather(Queue::kDma0, Pick(x.b->Slice(0, 0, parts), 1, t).Slice(1, table.column, table.width),
+                     rows.Slice(0, 0, table.rows), lists[e].Slice(1, t * rows_, parts),
+                     rows.Slice(0, table.rows + t * rows_, parts));
       }
+      flow_.Free(lists[e]);
     }
   }
   void DropF(Value& v) {
@@ -1059,6 +1066,8 @@ class StepBuilder {
       const std::uint32_t tiles = Tiles(batch_), width = table.width;
       const Tensor slot = flow_.Sbuf("slots", Dtype::kFp32, {rows_, tiles});
       const Tensor which = flow_.Sbuf("which row", mode_.compute, {rows_, tiles, batch_});
+      const Tensor list = flow_.Sbuf("different rows", Dtype::kInt32, {1, batch_});
+      flow_.Load(list, net_.different[e].Slice(1, 0, batch_));
       ForTiles(batch_, rows_, kBank, [&](std::uint32_t n0, std::uint32_t count, std::uint32_t parts) {
         flow_.Load(slot.Slice(0, 0, parts).Slice(1, n0, count),
                    net_.slots[e].Slice(0, n0 * rows_, count * parts).Split(0, parts).Transpose(0, 1));
@@ -1079,22 +1088,22 @@ class StepBuilder {
                     Pick(dx.Slice(0, 0, height), 1, n).Slice(1, table.column, width), n > 0);
           }
         }
-        // A row each, between its place in the table and its partition.
-        const auto each_row = [=, this, &table](const Tensor& dram, const Tensor& chip, bool to_dram) {
-          for (std::uint32_t u = 0; u < count * parts; ++u) {
-            const std::uint32_t n = u0 * rows_ + u;
-            const Tensor row = dram.Slice(0, table.rows + n, 1);
-            const Tensor here = Pick(chip.Slice(0, u % parts, 1), 1, u / parts);
-            const Queue ring = to_dram ? Queue::kDma1 : Queue::kDma0;
-            flow_.Copy(ring, to_dram ? row : here, to_dram ? here : row);
-            row_copies_.push_back({flow_.Last(ring), to_dram, true, e, n, dram.address,
-                                   std::uint64_t{width} * dram.ElementBytes()});
+        // Between the table and the partitions. The different rows are different ones: each counts as a
+        // row behind the table, so that one tile needs not wait for another.
+        const auto each_tile = [=, this, &table](const Tensor& dram, const Tensor& chip, bool to_dram) {
+          for (std::uint32_t u = 0; u < count; ++u) {
+            const std::uint32_t first = (u0 + u) * rows_;
+            const Tensor here = Pick(chip, 1, u), rows = list.Slice(1, first, parts);
+            const Tensor counts_as = dram.Slice(0, table.rows + first, parts);
+            if (to_dram) flow_.Scatter(Queue::kDma1, dram, here, rows, counts_as);
+            else flow_.Gather(Queue::kDma0, here, dram, rows, counts_as);
           }
         };
-        UpdateBy(table.table, sums, [&](const Tensor& to, const Tensor& dram) { each_row(dram, to, false); },
-                 [=](const Tensor& dram, const Tensor& from) { each_row(dram, from, true); });
+        UpdateBy(table.table, sums, [&](const Tensor& to, const Tensor& dram) { each_tile(dram, to, false); },
+                 [=](const Tensor& dram, const Tensor& from) { each_tile(dram, from, true); });
       });
       CloseUpdate();
+      flow_.Free(list);
       flow_.Free(which);
       flow_.Free(slot);
     }
@@ -1264,7 +1273,6 @@ class StepBuilder {
   std::uint32_t slots_ = 0;
   std::vector<Saved> saved_;
   std::vector<StepProgram::Setting> settings_;
-  std::vector<StepProgram::RowCopy> row_copies_;
   std::uint64_t columns_ = 0;
 };
 
@@ -1300,13 +1308,6 @@ void StepProgram::Set(Knob knob, float value) {
     i.imm0 = std::bit_cast<std::uint32_t>(value);
     encoded = isa::Encode(i);
   }
-}
-
-void StepProgram::SetRow(const RowCopy& copy, std::uint32_t row) {
-  isa::Encoded& encoded = program[copy.place.queue][copy.place.index];
-  isa::DmaInstr i = isa::DecodeDmaInstr(encoded);
-  (copy.to_dram ? i.dst_addr : i.src_addr) = copy.base + row * copy.row_bytes;
-  encoded = isa::Encode(i);
 }
 
 StepProgram BuildTrainStep(const isa::Config& config, const TrainerOptions& options,

@@ -37,21 +37,11 @@ struct StepProgram {
     Knob knob;
   };
   std::vector<Setting> settings;
-  // Copies of rows of embedding tables, whose addresses depend on the batch: of the row that example n
-  // looks up, or of the n-th different row of the batch.
-  struct RowCopy {
-    Flow::Place place;
-    bool to_dram, different;
-    std::uint32_t embedding, n;
-    std::uint64_t base, row_bytes;
-  };
-  std::vector<RowCopy> row_copies;
   std::array<std::vector<std::string>, isa::kNumQueues> labels;  // by instruction
   std::uint64_t dram_read = 0, dram_written = 0;  // bytes
   std::uint64_t array_columns = 0;  // of forward, backward and weight gradients: useful ones
 
   void Set(Knob knob, float value);  // in all instructions that have it
-  void SetRow(const RowCopy& copy, std::uint32_t row);
 };
 
 // The scalar engine's functions for an activation and for its derivative; identity where it needs none.
