@@ -9,23 +9,34 @@ using isa::VecFunc;
 
 ActFunc FuncOf(Activation a) {
   switch (a) {
-    case Activation::kNone: return ActFunc::kIdentity;
-    case Activation::kRelu: return ActFunc::kRelu;
-    case Activation::kGelu: return ActFunc::kGelu;
-    case Activation::kTanh: return ActFunc::kTanh;
-    case Activation::kSigmoid: return ActFunc::kSigmoid;
-    case Activation::kSilu: return ActFunc::kSilu;
+    case Activation::kNone:
+      return ActFunc::kIdentity;
+    case Activation::kRelu:
+      return ActFunc::kRelu;
+    case Activation::kGelu:
+      return ActFunc::kGelu;
+    case Activation::kTanh:
+      return ActFunc::kTanh;
+    case Activation::kSigmoid:
+      return ActFunc::kSigmoid;
+    case Activation::kSilu:
+      return ActFunc::kSilu;
   }
   return ActFunc::kIdentity;
 }
 
 ActFunc SlopeOf(Activation a) {
   switch (a) {
-    case Activation::kGelu: return ActFunc::kGeluGrad;
-    case Activation::kTanh: return ActFunc::kTanhGrad;
-    case Activation::kSigmoid: return ActFunc::kSigmoidGrad;
-    case Activation::kSilu: return ActFunc::kSigmoid;  // the rest by the vector engine
-    default: return ActFunc::kIdentity;
+    case Activation::kGelu:
+      return ActFunc::kGeluGrad;
+    case Activation::kTanh:
+      return ActFunc::kTanhGrad;
+    case Activation::kSigmoid:
+      return ActFunc::kSigmoidGrad;
+    case Activation::kSilu:
+      return ActFunc::kSigmoid;  // the rest by the vector engine
+    default:
+      return ActFunc::kIdentity;
   }
 }
 
@@ -66,7 +77,7 @@ void BackThroughActivation(StepContext& s, Activation activation, const Tensor& 
     const Tensor slope = flow.Sbuf("slope", Dtype::kFp32, dy.Shape());
     flow.Act(SlopeOf(activation), slope, y);
     if (activation == Activation::kSilu) {
-      // s (1 + z (1 - s)) of the sigmoid s: silu, its derivative and the loss don't fit one table set.
+      // g (1 + z (1 - g)) of the sigmoid g: silu, its derivative and the loss don't fit one table set.
       const Tensor t = flow.Sbuf("1 - sigmoid", Dtype::kFp32, dy.Shape());
       flow.TwoSteps(t, slope, {VecFunc::kMul, -1.0f}, {VecFunc::kAdd, 1.0f});
       flow.Elementwise(VecFunc::kMul, t, t, y);

@@ -29,15 +29,15 @@ void Ring::Free(Flow& flow) {
   slots_.clear();
 }
 
-StepContext::StepContext(const isa::Config& config, const TrainerOptions& options_, const Network& network,
-                         std::uint32_t batch_, bool training_)
+StepContext::StepContext(const isa::Config& config, const TrainerOptions& options, const Network& network,
+                         std::uint32_t batch, bool training)
     : flow(config),
-      options(options_),
-      mode(options_.mode),
+      options(options),
+      mode(options.mode),
       net(network),
       rows(config.rows),
-      batch(batch_),
-      training(training_) {
+      batch(batch),
+      training(training) {
   if (batch == 0 || batch > kBank) {
     throw TrainError("batch " + std::to_string(batch) + ": 1 to " + std::to_string(kBank) +
                      " are possible, a PSUM bank holds the sums of " + std::to_string(kBank));

@@ -10,6 +10,7 @@
 // transposed into each other by the array, B and C are copied by DMA.
 //
 // Errors  TrainError: a batch that no PSUM bank holds; ProgramError, of Flow: SBUF is full
+// Test  tb/system/train_test.cpp
 #pragma once
 
 #include <algorithm>
@@ -46,7 +47,7 @@ struct Value {
   std::uint32_t features = 0;
   isa::Dtype dtype = isa::Dtype::kBf16;
   std::optional<Tensor> f{}, b{}, c{};
-  std::vector<Value> z{};  // none, or one: before the activation, where the way back needs it
+  std::vector<Value> z{};                  // none, or one: before the activation, where the way back needs it
   std::array<std::uint32_t, 3> picture{};  // channels, height, width, if it is one
 
   // What the slope of the activation is taken of.
@@ -67,8 +68,8 @@ class Ring {
 };
 
 struct StepContext {
-  StepContext(const isa::Config& config, const TrainerOptions& options, const Network& network,
-              std::uint32_t batch, bool training);
+  StepContext(const isa::Config& config, const TrainerOptions& options, const Network& network, std::uint32_t batch,
+              bool training);
   StepContext(const StepContext&) = delete;
   StepContext& operator=(const StepContext&) = delete;
 

@@ -60,9 +60,11 @@ void InputGradient(StepContext& s, const Layer& layer, const Tensor& dy, const L
   const Tensor w = LoadTaps(s, layer);
   const Dtype exact = s.mode.weight_scale == 1 ? s.mode.compute : Dtype::kBf16;
   const Tensor turned = s.flow.Sbuf(layer.name + " transposed taps", exact, {g.out_channels, g.taps(), g.channels});
-  const Tensor sums = s.flow.Psum(layer.name + " transposed", g.out_channels, g.taps() * g.channels).Split(1, g.channels);
+  const Tensor sums =
+      s.flow.Psum(layer.name + " transposed", g.out_channels, g.taps() * g.channels).Split(1, g.channels);
   for (std::uint32_t tap = 0; tap < g.taps(); ++tap) {
-    s.flow.Product(Pick(sums, 1, tap), Pick(w, 1, tap), s.identity.Slice(0, 0, g.channels).Slice(1, 0, g.channels), false);
+    s.flow.Product(Pick(sums, 1, tap), Pick(w, 1, tap), s.identity.Slice(0, 0, g.channels).Slice(1, 0, g.channels),
+                   false);
   }
   s.flow.Act(ActFunc::kIdentity, turned, sums, 1 / s.mode.weight_scale);
   s.flow.Free(w);
@@ -141,19 +143,20 @@ void ConvolutionForward(StepContext& s, const Layer& layer, Value& in, Value& ou
     bias = s.flow.Sbuf(layer.name + " bias", layer.bias->value.dtype, {g.out_channels, 1});
     s.flow.Load(*bias, layer.bias->value.Slice(0, 0, g.out_channels));
   }
-  ForChunks(s, g.out_height, g.out_width, [&](std::uint32_t n, std::uint32_t images, std::uint32_t y, std::uint32_t rows) {
-    const Tensor sums = s.flow.Psum(layer.name + " sums", g.out_channels, images * rows * g.out_width)
-                            .Split(1, rows * g.out_width)
-                            .Split(2, g.out_width);
-    for (std::uint32_t tap = 0; tap < g.taps(); ++tap) {
-      s.Product(sums, Pick(w, 1, tap), Seen(g, x, tap, n, images, y, rows), tap > 0);
-    }
-    const auto part = [&](const Tensor& t) { return t.Slice(1, n, images).Slice(2, y, rows); };
-    std::optional<Tensor> z, b;
-    if (!out.z.empty()) z = part(*out.z[0].c);
-    if (bias) b = bias->Insert(2).Insert(3);
-    ThroughActivation(s, layer.activation, part(*out.c), z, sums, b);
-  });
+  ForChunks(s, g.out_height, g.out_width,
+            [&](std::uint32_t n, std::uint32_t images, std::uint32_t y, std::uint32_t rows) {
+              const Tensor sums = s.flow.Psum(layer.name + " sums", g.out_channels, images * rows * g.out_width)
+                                      .Split(1, rows * g.out_width)
+                                      .Split(2, g.out_width);
+              for (std::uint32_t tap = 0; tap < g.taps(); ++tap) {
+                s.Product(sums, Pick(w, 1, tap), Seen(g, x, tap, n, images, y, rows), tap > 0);
+              }
+              const auto part = [&](const Tensor& t) { return t.Slice(1, n, images).Slice(2, y, rows); };
+              std::optional<Tensor> z, b;
+              if (!out.z.empty()) z = part(*out.z[0].c);
+              if (bias) b = bias->Insert(2).Insert(3);
+              ThroughActivation(s, layer.activation, part(*out.c), z, sums, b);
+            });
   if (bias) s.flow.Free(*bias);
   s.flow.Free(w);
 }

@@ -1,4 +1,5 @@
-// Dense layers. Weights go to the array in stripes: a tile of inputs, up to StepContext::stripe_columns units.
+// Dense layers, their outputs in F or in B. Weights go to the array in stripes: a tile of inputs, up to
+// StepContext::stripe_columns units.
 #include "sim/program/train/layers.hpp"
 #include "sim/program/train/update.hpp"
 
@@ -31,8 +32,8 @@ void ForwardF(StepContext& s, const Layer& layer, Value& in, Value& out) {
     const std::uint32_t m0 = t0 * s.rows, columns = std::min(layer.units, t1 * s.rows) - m0;
     std::vector<Tensor> banks;
     for (std::uint32_t t = t0; t < t1; t += per_bank) {
-      banks.push_back(s.flow.Psum(layer.name + " sums", s.rows, std::min(per_bank, t1 - t) * s.batch)
-                          .Split(1, s.batch));
+      banks.push_back(
+          s.flow.Psum(layer.name + " sums", s.rows, std::min(per_bank, t1 - t) * s.batch).Split(1, s.batch));
     }
     for (std::uint32_t k = 0; k < stripes; ++k) {
       const Tensor w = LoadStripe(s, layer, k, m0, columns);
@@ -40,7 +41,7 @@ void ForwardF(StepContext& s, const Layer& layer, Value& in, Value& out) {
       for (std::uint32_t t = t0; t < t1; ++t) {
         const std::uint32_t height = s.Part(layer.units, t);
         s.Product(Pick(banks[(t - t0) / per_bank].Slice(0, 0, height), 1, (t - t0) % per_bank),
-                w.Slice(1, (t - t0) * s.rows, height), Pick(x.Slice(0, 0, depth), 1, k), k > 0);
+                  w.Slice(1, (t - t0) * s.rows, height), Pick(x.Slice(0, 0, depth), 1, k), k > 0);
       }
     }
     // Whole tiles of a bank together, the last one of the layer by itself if it is not whole.
@@ -52,7 +53,8 @@ void ForwardF(StepContext& s, const Layer& layer, Value& in, Value& out) {
                  std::optional<Tensor> z, b;
                  if (!out.z.empty()) z = part(*out.z[0].f);
                  if (bias) b = part(*bias).Insert(2);
-                 ThroughActivation(s, layer.activation, part(*out.f), z, sums.Slice(0, 0, parts).Slice(1, first, count), b);
+                 ThroughActivation(s, layer.activation, part(*out.f), z, sums.Slice(0, 0, parts).Slice(1, first, count),
+                                   b);
                });
     }
   }
@@ -74,15 +76,14 @@ void SumsB(StepContext& s, const Layer& layer, Value& in, Done&& done) {
     s.flow.Label(layer.name + " forward");
     std::vector<Tensor> banks;
     for (std::uint32_t n = 0; n < count; n += per_bank) {
-      banks.push_back(s.flow.Psum(layer.name + " sums", parts, std::min(per_bank, count - n) * units)
-                          .Split(1, units));
+      banks.push_back(s.flow.Psum(layer.name + " sums", parts, std::min(per_bank, count - n) * units).Split(1, units));
     }
     for (std::uint32_t k = 0; k < s.Tiles(layer.inputs); ++k) {
       const Tensor w = LoadStripe(s, layer, k, 0, units);
       const std::uint32_t depth = s.Part(layer.inputs, k);
       for (std::uint32_t n = 0; n < count; ++n) {
         s.Product(Pick(banks[n / per_bank], 1, n % per_bank),
-                Pick(x.Slice(0, 0, depth), 1, k).Slice(1, (n0 + n) * s.rows, parts), w, k > 0);
+                  Pick(x.Slice(0, 0, depth), 1, k).Slice(1, (n0 + n) * s.rows, parts), w, k > 0);
       }
     }
     done(n0, banks, per_bank, count, parts);
@@ -93,22 +94,23 @@ void ForwardB(StepContext& s, const Layer& layer, Value& in, Value& out) {
   out = NewOutput(s, layer, &Value::b, {s.rows, s.Tiles(s.batch), layer.units});
   std::optional<Tensor> bias;
   if (layer.bias) bias = s.LoadRow(layer.name + " bias", layer.bias->value);
-  SumsB(s, layer, in, [&](std::uint32_t n0, const std::vector<Tensor>& banks, std::uint32_t per_bank, std::uint32_t count,
-                          std::uint32_t parts) {
-    for (std::uint32_t n = 0; n < count; n += per_bank) {
-      const Tensor& sums = banks[n / per_bank];
-      const auto part = [&](const Tensor& t) { return t.Slice(0, 0, parts).Slice(1, n0 + n, sums.Size(1)); };
-      std::optional<Tensor> z, b;
-      if (!out.z.empty()) z = part(*out.z[0].b);
-      if (bias) b = bias->Slice(0, 0, parts).Insert(1);
-      ThroughActivation(s, layer.activation, part(*out.b), z, sums, b);
-    }
-  });
+  SumsB(s, layer, in,
+        [&](std::uint32_t n0, const std::vector<Tensor>& banks, std::uint32_t per_bank, std::uint32_t count,
+            std::uint32_t parts) {
+          for (std::uint32_t n = 0; n < count; n += per_bank) {
+            const Tensor& sums = banks[n / per_bank];
+            const auto part = [&](const Tensor& t) { return t.Slice(0, 0, parts).Slice(1, n0 + n, sums.Size(1)); };
+            std::optional<Tensor> z, b;
+            if (!out.z.empty()) z = part(*out.z[0].b);
+            if (bias) b = bias->Slice(0, 0, parts).Insert(1);
+            ThroughActivation(s, layer.activation, part(*out.b), z, sums, b);
+          }
+        });
   if (bias) s.flow.Free(*bias);
 }
 
 // below.f = (transposed weights * gradient.f) through the activation of `previous`, which made `input`.
-// From tile `first_tile` of the inputs on, the others stay as they are.
+// From tile `first_tile` of the inputs on; those before it are not written.
 void InputGradient(StepContext& s, const Layer& layer, const Value& gradient, const Layer& previous, Value& input,
                    Value& below, std::uint32_t first_tile) {
   const Tensor& dy = *gradient.f;
@@ -128,12 +130,11 @@ void InputGradient(StepContext& s, const Layer& layer, const Value& gradient, co
     for (std::uint32_t m0 = 0; m0 < layer.units; m0 += block) {
       const std::uint32_t columns = std::min(block, layer.units - m0);
       const Tensor w = LoadStripe(s, layer, k, m0, columns);
-      const Tensor sums = s.flow.Psum(layer.name + " transposed", s.rows, s.Tiles(columns) * depth)
-                              .Split(1, depth);
+      const Tensor sums = s.flow.Psum(layer.name + " transposed", s.rows, s.Tiles(columns) * depth).Split(1, depth);
       for (std::uint32_t t = 0; t < s.Tiles(columns); ++t) {
         const std::uint32_t height = s.Part(columns, t);
         s.flow.Product(Pick(sums.Slice(0, 0, height), 1, t), w.Slice(1, t * s.rows, height),
-                      s.identity.Slice(0, 0, depth).Slice(1, 0, depth), false);
+                       s.identity.Slice(0, 0, depth).Slice(1, 0, depth), false);
       }
       ForTiles(columns, s.rows, kBank, [&](std::uint32_t first, std::uint32_t count, std::uint32_t parts) {
         const Tensor to = wt.Slice(0, 0, parts).Slice(1, m0 / s.rows + first, count);
@@ -160,19 +161,18 @@ void InputGradient(StepContext& s, const Layer& layer, const Value& gradient, co
     for (std::uint32_t m = 0; m < m_tiles; ++m) {
       const std::uint32_t height = s.Part(layer.units, m);
       s.Product(Pick(sums.Slice(0, 0, depth), 1, in_bank), Pick(wt.Slice(0, 0, height), 1, m),
-              Pick(dy.Slice(0, 0, height), 1, m), m > 0);
+                Pick(dy.Slice(0, 0, height), 1, m), m > 0);
     }
     ++in_bank;
     if (in_bank == per_bank || k + 1 == stripes) {
       const std::uint32_t k0 = k + 1 - in_bank;
       ForTiles(std::min(layer.inputs, (k + 1) * s.rows) - k0 * s.rows, s.rows, kBank,
                [&](std::uint32_t first, std::uint32_t count, std::uint32_t parts) {
-                 const auto part = [&](const Tensor& t) {
-                   return t.Slice(0, 0, parts).Slice(1, k0 + first, count);
-                 };
-                 BackThroughActivation(s, previous.activation, part(*below.f),
-                                       previous.activation == Activation::kNone ? Tensor{} : part(s.F(input.SlopeInput())),
-                                       sums.Slice(0, 0, parts).Slice(1, first, count));
+                 const auto part = [&](const Tensor& t) { return t.Slice(0, 0, parts).Slice(1, k0 + first, count); };
+                 BackThroughActivation(
+                     s, previous.activation, part(*below.f),
+                     previous.activation == Activation::kNone ? Tensor{} : part(s.F(input.SlopeInput())),
+                     sums.Slice(0, 0, parts).Slice(1, first, count));
                });
       s.flow.Release(sums);
       in_bank = 0;
@@ -190,14 +190,12 @@ void WeightGradient(StepContext& s, const Layer& layer, const Value& input, cons
   ForTiles(layer.inputs, s.rows, per_bank, [&](std::uint32_t k0, std::uint32_t count, std::uint32_t parts) {
     for (std::uint32_t m0 = 0; m0 < layer.units; m0 += block) {
       const std::uint32_t columns = std::min(block, layer.units - m0);
-      const Tensor sums =
-          s.flow.Psum(layer.name + " weight gradient", parts, count * columns).Split(1, columns);
+      const Tensor sums = s.flow.Psum(layer.name + " weight gradient", parts, count * columns).Split(1, columns);
       for (std::uint32_t k = 0; k < count; ++k) {
         for (std::uint32_t n = 0; n < s.Tiles(s.batch); ++n) {
           const std::uint32_t height = s.Part(s.batch, n);
-          s.Product(Pick(sums, 1, k),
-                  Pick(x.Slice(0, 0, height), 1, n).Slice(1, (k0 + k) * s.rows, parts),
-                  Pick(dy.Slice(0, 0, height), 1, n).Slice(1, m0, columns), n > 0);
+          s.Product(Pick(sums, 1, k), Pick(x.Slice(0, 0, height), 1, n).Slice(1, (k0 + k) * s.rows, parts),
+                    Pick(dy.Slice(0, 0, height), 1, n).Slice(1, m0, columns), n > 0);
         }
       }
       const std::uint32_t first = k0 * s.rows, inputs = count * parts;
@@ -227,22 +225,23 @@ void OutputForward(StepContext& s, const Layer& layer, Value& in, Value& gradien
   LossOfBatch loss(s);
   gradient = {layer.name + " output gradient", units, s.mode.gradients};
   if (s.training) gradient.b = s.flow.Sbuf(gradient.name, gradient.dtype, {s.rows, s.Tiles(s.batch), units});
-  SumsB(s, layer, in, [&](std::uint32_t n0, const std::vector<Tensor>& banks, std::uint32_t per_bank,
-                       std::uint32_t count, std::uint32_t parts) {
-    const Tensor z = s.flow.Sbuf(layer.name + " z", Dtype::kFp32, {parts, count, units});
-    for (std::uint32_t n = 0; n < count; n += per_bank) {
-      const Tensor to = z.Slice(1, n, std::min(per_bank, count - n));
-      if (bias) {
-        s.flow.Act(ActFunc::kIdentity, to, banks[n / per_bank], 1 / s.mode.weight_scale,
-                  bias->Slice(0, 0, parts).Insert(1));
-      } else {
-        s.flow.Act(ActFunc::kIdentity, to, banks[n / per_bank], 1 / s.mode.weight_scale);
-      }
-    }
-    s.flow.Label("loss");
-    loss.Of(z, n0, gradient);
-    s.flow.Free(z);
-  });
+  SumsB(s, layer, in,
+        [&](std::uint32_t n0, const std::vector<Tensor>& banks, std::uint32_t per_bank, std::uint32_t count,
+            std::uint32_t parts) {
+          const Tensor z = s.flow.Sbuf(layer.name + " z", Dtype::kFp32, {parts, count, units});
+          for (std::uint32_t n = 0; n < count; n += per_bank) {
+            const Tensor to = z.Slice(1, n, std::min(per_bank, count - n));
+            if (bias) {
+              s.flow.Act(ActFunc::kIdentity, to, banks[n / per_bank], 1 / s.mode.weight_scale,
+                         bias->Slice(0, 0, parts).Insert(1));
+            } else {
+              s.flow.Act(ActFunc::kIdentity, to, banks[n / per_bank], 1 / s.mode.weight_scale);
+            }
+          }
+          s.flow.Label("loss");
+          loss.Of(z, n0, gradient);
+          s.flow.Free(z);
+        });
   if (bias) s.flow.Free(*bias);
   loss.Finish();
 }

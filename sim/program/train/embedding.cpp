@@ -71,8 +71,11 @@ void UpdateTable(StepContext& s, std::size_t index, const Tensor& dx) {
         const std::uint32_t first = (u0 + u) * s.rows;
         const Tensor here = Pick(chip, 1, u), rows = list.Slice(1, first, parts);
         const Tensor counts_as = dram.Slice(0, table.rows + first, parts);
-        if (to_dram) s.flow.Scatter(Queue::kDma1, dram, here, rows, counts_as);
-        else s.flow.Gather(Queue::kDma0, here, dram, rows, counts_as);
+        if (to_dram) {
+          s.flow.Scatter(Queue::kDma1, dram, here, rows, counts_as);
+        } else {
+          s.flow.Gather(Queue::kDma0, here, dram, rows, counts_as);
+        }
       }
     };
     update.PartBy([=](const Tensor& to, const Tensor& dram) { each_tile(dram, to, false); },

@@ -6,6 +6,7 @@
 // the layout that suits a layer (context.hpp); those of others are brought into it.
 //
 // Errors  TrainError: outputs or pictures that no PSUM bank holds; ProgramError, of Flow: SBUF is full
+// Test  tb/system/train_test.cpp
 #pragma once
 
 #include <cstdint>
@@ -52,8 +53,8 @@ struct Normalised {
 };
 void NormalisationForward(StepContext& s, const Layer& layer, Value& in, Value& out, Normalised& saved);
 // Gives `saved` back.
-void NormalisationBackward(StepContext& s, const Layer& layer, Value& gradient, Normalised& saved, const Layer* previous,
-                           Value& input, Value& below);
+void NormalisationBackward(StepContext& s, const Layer& layer, Value& gradient, Normalised& saved,
+                           const Layer* previous, Value& input, Value& below);
 
 // ---- embeddings (embedding.cpp)
 // Rows of the examples, int32 [1][batch], a list for each table. First of all, so that they are there

@@ -1,3 +1,4 @@
+// Softmax cross entropy and mean square, the batch on partitions.
 #include "sim/program/train/loss.hpp"
 
 namespace dither::train {
@@ -16,7 +17,7 @@ LossOfBatch::LossOfBatch(StepContext& s) : s_(s) {
     labels_ = s.flow.Sbuf("labels", Dtype::kFp32, {s.rows, tiles});
     ForTiles(s.batch, s.rows, kBank, [&](std::uint32_t n0, std::uint32_t count, std::uint32_t parts) {
       s.flow.Load(labels_->Slice(0, 0, parts).Slice(1, n0, count),
-                 s.net.labels.Slice(0, n0 * s.rows, count * parts).Split(0, parts).Transpose(0, 1));
+                  s.net.labels.Slice(0, n0 * s.rows, count * parts).Split(0, parts).Transpose(0, 1));
     });
   }
 }
@@ -33,7 +34,7 @@ void LossOfBatch::Of(const Tensor& z, std::uint32_t n0, const Value& gradient) {
   const Tensor best = s_.flow.Sbuf("class", Dtype::kInt32, {parts, count});
   s_.flow.Reduce(RedFunc::kArgMax, best, z);
   s_.flow.Elementwise(VecFunc::kEq, right_->Slice(0, 0, parts).Slice(1, n0, count), best,
-                    labels_->Slice(0, 0, parts).Slice(1, n0, count));
+                      labels_->Slice(0, 0, parts).Slice(1, n0, count));
   s_.flow.Free(best);
 }
 
@@ -45,7 +46,7 @@ void LossOfBatch::MeanSquare(const Tensor& z, std::uint32_t n0, const Tensor& lo
   const float mean = 1.0f / (static_cast<float>(s_.batch) * static_cast<float>(outputs));
   if (s_.training) {
     s_.flow.Act(ActFunc::kIdentity, gradient.b->Slice(0, 0, parts).Slice(1, n0, count), t,
-              2 * mean * s_.mode.loss_scale, -0.0f, s_.Rounding(s_.mode.gradient_round, gradient.dtype));
+                2 * mean * s_.mode.loss_scale, -0.0f, s_.Rounding(s_.mode.gradient_round, gradient.dtype));
   }
   s_.flow.Elementwise(VecFunc::kMul, t, t, t);
   s_.flow.Reduce(RedFunc::kSum, loss, t);
@@ -83,7 +84,7 @@ void LossOfBatch::CrossEntropy(const Tensor& z, std::uint32_t n0, const Tensor& 
     }
     for (std::uint32_t n = 0; n < count; ++n) {
       s_.flow.TwoSteps(Pick(gradient.b->Slice(0, 0, parts), 1, n0 + n), Pick(e, 1, n),
-                     {VecFunc::kMul, over.Slice(1, n, 1)}, {VecFunc::kSub, Pick(t, 1, n)}, narrow);
+                       {VecFunc::kMul, over.Slice(1, n, 1)}, {VecFunc::kSub, Pick(t, 1, n)}, narrow);
     }
     s_.flow.Free(over);
   }

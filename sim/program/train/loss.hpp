@@ -4,7 +4,10 @@
 // It begins before the products of the last layer, so that labels are there in time:
 //   LossOfBatch loss(s);  loss.Of(z, n0, gradient); ...  loss.Finish();
 //
-// Leaves Network::loss, the mean, and of an evaluation Network::correct. ProgramError, of Flow: SBUF is full
+// Leaves Network::loss, the mean, and of an evaluation Network::correct.
+//
+// Errors  ProgramError, of Flow: SBUF is full
+// Test  tb/system/train_test.cpp
 #pragma once
 
 #include <cstdint>

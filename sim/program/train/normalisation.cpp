@@ -26,7 +26,8 @@ Tensor LoadFactors(StepContext& s, const Layer& layer, const Parameter& p) {
   s.flow.Load(t, p.value);
   return t;
 }
-Tensor FactorsOf(const Layer& layer, const Tensor& factors, std::uint32_t t0, std::uint32_t count, std::uint32_t parts) {
+Tensor FactorsOf(const Layer& layer, const Tensor& factors, std::uint32_t t0, std::uint32_t count,
+                 std::uint32_t parts) {
   const Tensor t = factors.Slice(0, 0, parts);
   return OverBatch(layer) ? t.Slice(1, t0, count).Insert(2) : t.Insert(1);
 }
@@ -79,7 +80,8 @@ void NormalisationForward(StepContext& s, const Layer& layer, Value& in, Value& 
     } else {
       s.flow.Stats(stats, part(x));
       if (OverBatch(layer)) {
-        for (const auto& [total, of_batch] : {std::pair(part(*mean), of_mean), std::pair(part(*variance), of_variance)}) {
+        for (const auto& [total, of_batch] :
+             {std::pair(part(*mean), of_mean), std::pair(part(*variance), of_variance)}) {
           s.flow.Elementwise(VecFunc::kMul, shift, of_batch, kShare);
           s.flow.TwoSteps(total, total, {VecFunc::kMul, 1 - kShare}, {VecFunc::kAdd, shift});
         }
@@ -91,7 +93,7 @@ void NormalisationForward(StepContext& s, const Layer& layer, Value& in, Value& 
     s.flow.TwoSteps(shift, of_mean, {VecFunc::kMul, -1.0f}, {VecFunc::kMul, part(saved.inverse)});
     for (std::uint32_t t = 0; t < count; ++t) {
       s.flow.TwoSteps(Pick(part(*saved.normal), 1, t), Pick(part(x), 1, t),
-                     {VecFunc::kMul, part(saved.inverse).Slice(1, t, 1)}, {VecFunc::kAdd, shift.Slice(1, t, 1)});
+                      {VecFunc::kMul, part(saved.inverse).Slice(1, t, 1)}, {VecFunc::kAdd, shift.Slice(1, t, 1)});
     }
     s.flow.Elementwise(VecFunc::kMul, scaled, part(*saved.normal), FactorsOf(layer, factor, t0, count, parts));
     const Tensor b = FactorsOf(layer, offset, t0, count, parts);
@@ -107,8 +109,8 @@ void NormalisationForward(StepContext& s, const Layer& layer, Value& in, Value& 
 }
 
 // dx = inverse * (a - mean a - normal * mean(a * normal)),  a = factor * dy
-void NormalisationBackward(StepContext& s, const Layer& layer, Value& gradient, Normalised& saved, const Layer* previous,
-                           Value& input, Value& below) {
+void NormalisationBackward(StepContext& s, const Layer& layer, Value& gradient, Normalised& saved,
+                           const Layer* previous, Value& input, Value& below) {
   const Tensor& dy = InLayout(s, layer, gradient);
   const std::uint32_t along = Along(s, layer), tiles = s.Tiles(Spread(s, layer));
   s.flow.Label(layer.name + " weight gradient");
@@ -139,10 +141,10 @@ void NormalisationBackward(StepContext& s, const Layer& layer, Value& gradient, 
       s.flow.Act(ActFunc::kIdentity, share, share, -1.0f / static_cast<float>(along));
       for (std::uint32_t t = 0; t < count; ++t) {
         s.flow.TwoSteps(Pick(a, 1, t), Pick(part(*saved.normal), 1, t), {VecFunc::kMul, share.Slice(1, t, 1)},
-                       {VecFunc::kAdd, Pick(a, 1, t)});
+                        {VecFunc::kAdd, Pick(a, 1, t)});
         s.flow.TwoSteps(straight ? Pick(part(dx), 1, t) : Pick(b, 1, t), Pick(a, 1, t),
-                       {VecFunc::kSub, mean.Slice(1, t, 1)},
-                       {VecFunc::kMul, part(saved.inverse).Slice(1, t, 1)}, straight ? narrow : Narrowing{});
+                        {VecFunc::kSub, mean.Slice(1, t, 1)}, {VecFunc::kMul, part(saved.inverse).Slice(1, t, 1)},
+                        straight ? narrow : Narrowing{});
       }
       if (!straight) {
         BackThroughActivation(s, previous->activation, part(dx), part(InLayout(s, layer, input.SlopeInput())), b);

@@ -136,13 +136,13 @@ void StepProgram::Set(Knob knob, float value) {
   }
 }
 
-StepProgram BuildTrainStep(const isa::Config& config, const TrainerOptions& options,
-                           const Network& network, std::uint32_t batch) {
+StepProgram BuildTrainStep(const isa::Config& config, const TrainerOptions& options, const Network& network,
+                           std::uint32_t batch) {
   return StepBuilder(config, options, network, batch, true).Build();
 }
 
-StepProgram BuildEvaluation(const isa::Config& config, const TrainerOptions& options,
-                            const Network& network, std::uint32_t batch) {
+StepProgram BuildEvaluation(const isa::Config& config, const TrainerOptions& options, const Network& network,
+                            std::uint32_t batch) {
   return StepBuilder(config, options, network, batch, false).Build();
 }
 

@@ -1,3 +1,4 @@
+// Weights and state: SGD with momentum, Adam, decoupled decay.
 #include "sim/program/train/update.hpp"
 
 namespace dither::train {
@@ -52,7 +53,8 @@ void ParameterUpdate::Part(const View& view, const Tensor& gradient) {
   // In the order of DRAM, where a tile's rows touch: [tile][partition][...].
   const auto turned = [](const Tensor& t) { return t.dims.size() == 3 ? t.Transpose(0, 1) : t; };
   PartBy([=, this](const Tensor& to, const Tensor& dram) { s_.flow.Load(turned(to), turned(view(dram))); },
-         [=, this](const Tensor& dram, const Tensor& from) { s_.flow.Store(turned(view(dram)), turned(from)); }, gradient);
+         [=, this](const Tensor& dram, const Tensor& from) { s_.flow.Store(turned(view(dram)), turned(from)); },
+         gradient);
 }
 
 void ParameterUpdate::PartBy(const Copy& load, const Copy& store, const Tensor& gradient) {

@@ -6,8 +6,12 @@
 //   update.Part(view, gradient);  ...                  // fp32, PSUM or SBUF
 //   update.Close();
 //
-// The slots are as many as SBUF has room for, up to four: ProgramError if it is not even one. The end of
-// a part is emitted behind the beginning of the next one, so that one engine need not wait for the other.
+// The slots are as many as SBUF has room for, up to four. The end of a part is emitted behind the
+// beginning of the next one, so that one engine need not wait for the other. The numbers that change from
+// step to step are noted in StepContext::settings.
+//
+// Errors  ProgramError, of Flow: not even one slot fits SBUF
+// Test  tb/system/train_test.cpp
 #pragma once
 
 #include <cstdint>
