@@ -328,6 +328,8 @@ endef
 $(foreach c,$(CONFIGS),$(eval $(call variant,$(c),$(c),,0)))
 $(foreach c,$(CONFIGS),$(eval $(call variant,$(c)-trace,$(c),--trace-fst --trace-structs --trace-underscore,1)))
 $(foreach c,$(CONFIGS),$(foreach t,2 4 8,$(eval $(call variant,$(c)-t$(t),$(c),--threads $(t),0))))
+# For a check: two threads, and the rounders' words not whitened.
+$(eval $(call variant,nano-t2-plain,nano,--threads 2 -GWhiten=0,0))
 
 # The PE array at 128 x 128 by hierarchical verilation: one model serves all its tiles.
 ARRAY_FULL := build/array-full

@@ -393,6 +393,10 @@ void Device::SeedRounders(std::uint32_t seed, std::uint32_t replica, std::uint32
                       std::to_string(replicas) + " does not exist");
   }
   const std::uint32_t rows = config().rows;
+  if (std::uint64_t{replicas} * 2 * rows > kMaxReplicaLanes) {
+    throw DeviceError("rounder: " + std::to_string(replicas) + " replicas of " + std::to_string(2 * rows) +
+                      " lanes are more than " + std::to_string(kMaxReplicaLanes) + " lanes");
+  }
   for (std::uint32_t lane = 0; lane < rows; ++lane) {
     SetRounderState(Queue::kVector, lane, ReplicaLaneSeed(seed, replica, replicas, lane, 2 * rows));
     SetRounderState(Queue::kScalar, lane, ReplicaLaneSeed(seed, replica, replicas, rows + lane, 2 * rows));

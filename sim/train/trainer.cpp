@@ -300,6 +300,8 @@ class Trainer::Impl {
     t += "pictures " + text(options_.picture.width) + " x " + text(options_.picture.height) + ", moved by up to " +
          text(options_.picture.max_shift) + "\n";
     t += "batch " + text(options_.batch) + "\nseed " + text(options_.seed) + "\n";
+    // A plain and a whitened source make different words of the same state.
+    t += "random words " + text(device_.ReadCsr(isa::kCsrRngMode)) + "\n";
     return t;
   }
 

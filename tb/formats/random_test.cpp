@@ -220,6 +220,43 @@ TEST_CASE("replicas split one stream: no two lanes of any two start within a str
   }
 }
 
+TEST_CASE("a stream that replicas share is disjoint from those they split", "[words]") {
+  constexpr std::uint32_t kReplicas = 2, kLanes = 32;
+  const std::uint64_t stride = LaneStride((kReplicas + 1) * kLanes);
+  for (std::uint32_t l = 0; l < kLanes; ++l) {
+    const std::uint32_t shared = ReplicaLaneSeed(99, kReplicas, kReplicas + 1, l, kLanes);
+    for (std::uint32_t r = 0; r < kReplicas; ++r) {
+      const std::uint32_t split = ReplicaLaneSeed(99, r, kReplicas + 1, l, kLanes);
+      REQUIRE(JumpAhead(split, stride * (kReplicas - r) * kLanes) == shared);
+    }
+  }
+}
+
+TEST_CASE("runs with neighbouring numbers round independently, their numbers as seeds would not", "[words]") {
+  // Decisions at f = 3/4 of lane 0 of 32 of two runs, 2^20 of them: the correlation in sigmas.
+  const auto sigmas = [](std::uint32_t seed_0, std::uint32_t seed_1) {
+    constexpr int kDraws = 1 << 20;
+    Lane draw_0(LaneSeed(seed_0, 0, 32)), draw_1(LaneSeed(seed_1, 0, 32));
+    int both = 0, ups_0 = 0, ups_1 = 0;
+    for (int n = 0; n < kDraws; ++n) {
+      const bool up_0 = draw_0() >= 1u << 22, up_1 = draw_1() >= 1u << 22;
+      both += up_0 && up_1;
+      ups_0 += up_0;
+      ups_1 += up_1;
+    }
+    const double p_0 = double(ups_0) / kDraws, p_1 = double(ups_1) / kDraws;
+    return (double(both) / kDraws - p_0 * p_1) / std::sqrt(p_0 * (1 - p_0) * p_1 * (1 - p_1)) * std::sqrt(double(kDraws));
+  };
+  for (std::uint32_t a = 0; a < 9; ++a) {
+    for (std::uint32_t b = 0; b < a; ++b) {
+      CAPTURE(a, b);
+      CHECK(std::abs(sigmas(MixSeed(a), MixSeed(b))) < 4);
+    }
+  }
+  CHECK(sigmas(1, 2) > 50);
+  CHECK(sigmas(4, 8) > 50);
+}
+
 TEST_CASE("jumping over words equals drawing them", "[words]") {
   std::uint32_t state = LaneSeed(5, 3, 16);
   const std::uint32_t start = state;
@@ -227,6 +264,9 @@ TEST_CASE("jumping over words equals drawing them", "[words]") {
     REQUIRE(JumpWords(start, n) == state);
   }
   CHECK(JumpWords(start, kLfsrPeriod) == start);
+  // 32 times as many steps do not fit 64 bits.
+  CHECK(JumpWords(start, std::uint64_t{1} << 60) == JumpWords(start, (std::uint64_t{1} << 60) % kLfsrPeriod));
+  CHECK(JumpWords(start, kLfsrPeriod << 31) == start);
   CHECK(JumpWords(JumpWords(start, 3000000000u), 1294967295u) == start);
 }
 

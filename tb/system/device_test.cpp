@@ -368,6 +368,11 @@ TEST_CASE("saved rounder states continue the same sequence in another device", "
   device->SeedRounders(7, 2, 4);
   CHECK(device->RounderState(Queue::kScalar, 5) == ReplicaLaneSeed(7, 2, 4, rows + 5, 2 * rows));
   CHECK_THROWS_AS(device->SeedRounders(7, 4, 4), DeviceError);
+  const std::uint32_t most = static_cast<std::uint32_t>(kMaxReplicaLanes / (2 * rows));
+  device->SeedRounders(7, most - 1, most);
+  for (const std::uint32_t replicas : {most + 1, 1u << 28, 0xffffffffu}) {  // 2^28: lanes wrap to none
+    CHECK_THROWS_AS(device->SeedRounders(7, 0, replicas), DeviceError);
+  }
   const auto first = run(*device);
   // Words are whitened, of 24 bits, 32 steps apart: what has to be equal to take states over.
   REQUIRE(device->ReadCsr(isa::kCsrRngMode) == 0x00201801);
