@@ -16,7 +16,7 @@ namespace dither::train {
 namespace {
 
 constexpr char kMagic[8] = {'D', 'T', 'H', 'R', 'C', 'K', 'P', 'T'};
-constexpr std::uint32_t kFileVersion = 1;
+constexpr std::uint32_t kFileVersion = 2;  // 2: the text says which random words
 constexpr std::size_t kHeaderBytes = 8 + 4 + 4 + 8;  // magic, version, bytes of text, bytes of state
 
 template <typename T>
@@ -33,6 +33,17 @@ void WriteAll(int file, const std::vector<std::uint8_t>& bytes, const std::strin
     if (n <= 0) throw CheckpointError(name + ": can't be written: " + std::strerror(errno));
     at += static_cast<std::size_t>(n);
   }
+}
+
+// Without it a rename may be lost with the power although the file's bytes are not. Where a directory
+// can't be opened or flushed there is nothing to be done.
+void FlushDirectory(const std::filesystem::path& file) {
+  const std::string name = file.has_parent_path() ? file.parent_path().string() : ".";
+  const int directory = ::open(name.c_str(), O_RDONLY | O_DIRECTORY);
+  if (directory < 0) return;
+  const bool lost = ::fsync(directory) != 0 && errno == EIO;
+  ::close(directory);
+  if (lost) throw CheckpointError(name + ": can't be written: " + std::strerror(EIO));
 }
 
 }  // namespace
@@ -66,7 +77,12 @@ void WriteCheckpoint(const std::filesystem::path& path, const std::string& confi
     throw;
   }
   ::close(file);
-  std::filesystem::rename(temporary, path);
+  if (std::rename(temporary.c_str(), path.c_str()) != 0) {
+    const std::string why = std::strerror(errno);
+    ::unlink(temporary.c_str());
+    throw CheckpointError(path.string() + ": can't be written: " + why);
+  }
+  FlushDirectory(path);
 }
 
 std::vector<std::uint8_t> ReadCheckpoint(const std::filesystem::path& path,
