@@ -64,6 +64,10 @@ void WriteCheckpoint(const std::filesystem::path& path, const std::string& confi
   bytes.insert(bytes.end(), state.begin(), state.end());
   Append(bytes, Crc32Of(bytes));
 
+  // A rename would put a file in the place of a device.
+  if (std::filesystem::exists(path) && !std::filesystem::is_regular_file(path)) {
+    throw CheckpointError(path.string() + ": can't be written: it is no regular file");
+  }
   if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path());
   const std::string temporary = path.string() + ".new";
   const int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);

@@ -3,6 +3,7 @@
 // activations, gradients and weights are rounded on the way, and the bound is theirs.
 #include <catch2/catch.hpp>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -515,6 +516,18 @@ TEST_CASE("running statistics that are no numbers do not replace the checkpoint"
   trainer.SetParameter("batchnorm2.variance", variance);
   REQUIRE_THROWS_WITH(trainer.Save(path), Catch::Contains("batchnorm2.variance holds a NaN"));
   REQUIRE_FALSE(std::filesystem::exists(path));
+}
+
+TEST_CASE("a checkpoint does not take the place of what is no file", "[train]") {
+  auto device = tb::MakeDevice(tb::Options("nano"));
+  const Job job = MakeJob({4, 3}, 4, "bf16-sr", Loss::kSoftmaxCrossEntropy, Activation::kRelu, 65);
+  const auto path = std::filesystem::temp_directory_path() / ("dither_pipe_" + std::to_string(::getpid()));
+  Trainer trainer(*device, job.options);
+  REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+  REQUIRE_THROWS_WITH(trainer.Save(path), Catch::Contains("can't be written: it is no regular file"));
+  REQUIRE(std::filesystem::is_fifo(path));
+  REQUIRE_FALSE(std::filesystem::exists(path.string() + ".new"));
+  std::filesystem::remove(path);
 }
 
 TEST_CASE("optimiser numbers and scales that can't train are refused by name", "[train]") {
