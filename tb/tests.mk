@@ -125,8 +125,9 @@ TRAIN_CHECK := build/tiny/train --data build/data/$$(scripts/fetch_data.sh --whi
 CHECK_train := $(TRAIN_CHECK) --epochs 1 && $(TRAIN_CHECK) --epochs 2 --resume \
   && $(TRAIN_CHECK) --epochs 2 --resume > build/train/again.log && grep -q 'nothing left to train' build/train/again.log \
   && ! grep -q 'accuracy *0.00' build/train/again.log
-# Two simulation threads, stochastic rounding with plain words, every rounder state compared: the same run as with one.
-CHECK_threads := build/nano-t2-plain/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 40 --stochastic
+# Two simulation threads, stochastic rounding with plain words by both engines, every rounder state compared: the same run as with one.
+CHECK_threads := build/nano-t2-plain/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 40 --stochastic && \
+  build/nano-t2-plain/train --data build/data/$$(scripts/fetch_data.sh --which) --hidden 8 --batch 8 --rtl-steps 2 --epochs 1 --checkpoint build/train/plain.ckpt
 CHECK_gemm-bench := build/tiny/gemm_bench --bars --no-square --draw log --shapes 12
 # Mapping the core and its two widest engines as well takes half an hour: `make regress`, `make synth`.
 CHECK_synth-nano := python3 synth/synth.py --config nano --no-results --checks-only --blocks core,vector_engine,scalar_engine \
@@ -143,4 +144,4 @@ CHECK_setup := scripts/setup.sh --check sim synth wave
 CHECK_soak-array := build/soak/pe_array-16 --dots 1000000 && build/soak/pe_array-16-d4 --dots 200000 && ! build/soak/pe_array-16 --dots 1000 --broken
 CHECK_proof-array := python3 scripts/array_proof.py --quick
 
-all-tests: $(TEST_PROGRAMS) build/host/functions build/host/study_run build/host/study_host build/tiny/digits build/nano-t2-plain/digits build/tiny/train build/host/host_train build/nano-trace/wave_demo build/tiny/bench build/tiny/gemm_bench build/soak/pe_array-16 build/soak/pe_array-16-d4
+all-tests: $(TEST_PROGRAMS) build/host/functions build/host/study_run build/host/study_host build/tiny/digits build/nano-t2-plain/digits build/nano-t2-plain/train build/tiny/train build/host/host_train build/nano-trace/wave_demo build/tiny/bench build/tiny/gemm_bench build/soak/pe_array-16 build/soak/pe_array-16-d4

@@ -134,6 +134,8 @@ int Run(const Options& o) {
 
   DeviceOptions device_options;
   device_options.config = VerilatedConfig();
+  // The core of this program may have been built with plain random words.
+  device_options.whiten = (MakeVerilatedDevice(device_options, {})->ReadCsr(isa::kCsrRngMode) & 1) != 0;
   auto device = MakeFunctionalDevice(device_options);
   Trainer trainer(*device, options);
   trainer.SetExamples(examples);

@@ -93,6 +93,7 @@ struct DeviceOptions {
   std::uint64_t dram_base = 0x80000000;
   std::uint64_t dram_bytes = 64 << 20;
   std::uint32_t axi_latency = 100;  // cycles; the functional model ignores it
+  bool whiten = true;               // of the functional model: the random words, as the RTL's Whiten
 };
 
 // "QUEUE_TAIL of vector", "SEM_SET 5", or "no register".

@@ -33,6 +33,7 @@ std::uint64_t SetHigh(std::uint64_t value, std::uint32_t high, int bits) {
 
 FunctionalDevice::FunctionalDevice(const DeviceOptions& options)
     : Device(options), model_(options.config, options.dram_base, options.dram_bytes) {
+  model_.SetWhiten(options.whiten);
   Initialize();
 }
 

@@ -59,6 +59,7 @@ class Trainer::Impl {
     LoadFunctions(device_);
     device_.SeedRounders(static_cast<std::uint32_t>(options_.seed ^ options_.seed >> 32));
     program_ = BuildTrainStep(device_.config(), options_, network_, options_.batch);
+    ChooseEvaluation();
     rate_ = options_.optimizer.rate;
   }
 
@@ -115,8 +116,8 @@ class Trainer::Impl {
     // Evaluation rounds nothing stochastically, but programs of the same trainer share the rounders:
     // what they did would show in the next step.
     const std::vector<std::uint32_t> rounders = Rounders();
-    for (std::size_t at = 0; at < count; at += options_.eval_batch) {
-      const auto here = static_cast<std::uint32_t>(std::min<std::size_t>(options_.eval_batch, count - at));
+    for (std::size_t at = 0; at < count; at += eval_batch_) {
+      const auto here = static_cast<std::uint32_t>(std::min<std::size_t>(eval_batch_, count - at));
       auto& program = evaluations_[here];
       if (!program) program = BuildEvaluation(device_.config(), options_, network_, here);
       PutBatch(stored, std::span(all).subspan(at, here), false);
@@ -133,6 +134,17 @@ class Trainer::Impl {
   void SetRate(float rate) {
     rate_ = rate;
     turned_ = false;
+  }
+  // The largest batch to evaluate with that fits, of eval_batch, half of that and so on down to the training's.
+  void ChooseEvaluation() {
+    for (eval_batch_ = options_.eval_batch;; eval_batch_ = std::max(eval_batch_ / 2, options_.batch)) {
+      try {
+        evaluations_[eval_batch_] = BuildEvaluation(device_.config(), options_, network_, eval_batch_);
+        return;
+      } catch (const ProgramError&) {
+        if (eval_batch_ <= options_.batch) throw;
+      }
+    }
   }
   // The numbers of the coming step, into its instructions.
   void TurnKnobs() {
@@ -309,6 +321,7 @@ class Trainer::Impl {
   const TrainerOptions options_;
   Network network_;
   StepProgram program_;
+  std::uint32_t eval_batch_ = 0;
   std::uint64_t step_ = 0, epoch_ = 0, position_ = 0;
 
  private:

@@ -114,7 +114,7 @@ struct TrainerOptions {
   OptimizerSpec optimizer;
   PictureSpec picture;
   std::uint32_t batch = 32;
-  std::uint32_t eval_batch = 128;
+  std::uint32_t eval_batch = 128;  // halved until it fits, down to batch
   std::uint64_t seed = 1;  // weights, order of the examples, rounders
   bool check_nonfinite = true;  // keep the state of the step before, to name the first NaN
 };
