@@ -4,7 +4,7 @@
 All mutants are in one netlist (D = 4, structural form), chosen by an input, so that one Verilated program runs them
 all: tb/proof/mutant_bench.cpp, the PE against sim/model/column_sum.hpp. What no vector kills is compared with the
 unchanged PE by ABC (yosys-abc), for all legal operands and without a bound on time. A mutant that neither dies nor is
-shown to be equivalent fails the run. Files are left in build/mutants/; the same seed gives the same mutants.
+shown to be equivalent fails the run, as does a comparison that does not find the mutant that died first to be different. Files are left in build/mutants/; the same seed gives the same mutants.
 """
 import argparse
 import concurrent.futures
@@ -124,8 +124,17 @@ def main():
     died = run_bench(bench, 1, count, args.cycles, args.seed)
     alive = [k for k, cycle in died.items() if cycle is None]
     deaths = sorted(c for c in died.values() if c is not None)
-    print(f"mutants: {len(deaths)} killed, half of them in {deaths[len(deaths) // 2]} vectors, the last after "
-          f"{deaths[-1]}; {len(alive)} alive ({time.monotonic() - start:.0f} s)", flush=True)
+    print(f"mutants: {len(deaths)} killed" + (f", half of them in {deaths[len(deaths) // 2]} vectors, the last after "
+          f"{deaths[-1]}" if deaths else "") + f"; {len(alive)} alive ({time.monotonic() - start:.0f} s)", flush=True)
+    if deaths:
+        # A miter that can't tell a dead mutant from the PE would call every survivor equivalent.
+        first = min((k for k, cycle in died.items() if cycle is not None), key=lambda k: (died[k], k))
+        verdict = equivalent(work, first, args.timeout)
+        print(f"mutants: the miter calls killed mutant {first} {verdict} ({time.monotonic() - start:.0f} s)", flush=True)
+        if verdict != "different":
+            raise SystemExit(f"mutants: the miter does not see killed mutant {first}: its verdicts are worth nothing")
+    elif alive:
+        raise SystemExit("mutants: none was killed, so nothing shows that the miter can tell mutants from the PE")
     verdicts = {}
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         for k, verdict in zip(alive, pool.map(lambda k: equivalent(work, k, args.timeout), alive)):

@@ -462,11 +462,11 @@ def command_status(options):
 
 
 def command_tune(options):
-    """fp32 alone, on the training rows alone; seeds from 101 on, so that the study's are new."""
+    """fp32 alone, on the training rows alone; seeds from 1001 on, so that the study's are new."""
     names, missing = provide(options)
     configs = [{**base_config(name, "tuned", options), "mode": "fp32", "seed": seed, "rate": rate, "regime": "tune",
                 "validate": True}
-               for name in names for rate in options.rates for seed in range(101, 101 + options.seeds)]
+               for name in names for rate in options.rates for seed in range(1001, 1001 + options.seeds)]
     failed, interrupted = run_all(configs, options)
     records = {key_of(r["config"]): r for r in Log(build_dir(options.host) / "results.jsonl").read() if "config" in r}
     for name in names:

@@ -29,6 +29,8 @@ import synth  # noqa: E402
 FLOW = 3  # counts up when a change of this file makes old results stale
 ROWS = 128  # rows of the column that a point's partial sum is wide enough for
 GROUP = 8  # columns that share a broadcast
+FEET = (32, 128)  # rows of the columns whose foot is measured
+BUILT = 'd32-none-g16'  # array_pkg's choice for columns of 32 rows and more
 PAGE = ROOT / 'docs' / 'exploration.md'
 DATA = ROOT / 'docs' / 'exploration.json'
 PICTURE = ROOT / 'docs' / 'pictures' / 'pareto.svg'
@@ -71,6 +73,10 @@ def points():
   for d in (16, 32):
     pe(f'd{d}-none-g16-pairs', 'pairs', d, 0, 12, 16, pairs=1)
   pe('d16-none-g16', 'pairs', 16, 0, 12, 16)
+  # What ends a column, counted for the MACs of its rows; not a row of the table of points.
+  for rows in FEET:
+    table[f'foot{rows}'] = {'group': 'foot', 'top': 'column_foot', 'pe': 'column_foot', 'macs': rows, 'd': 1, 'g': 1,
+                            'frac': 12, 'cuts': None, 'fast': 0, 'set': {'Frac': 12, 'SumW': 17 + 12 + (rows - 1).bit_length()}}
   return table
 
 
@@ -251,7 +257,8 @@ class Explorer(synth.Flow):
     """The longest path of a mapped netlist, each kind with its ends."""
     (work / 'net.v').unlink(missing_ok=True)
     (work / 'net.v').symlink_to(f'{variant}.v')
-    # The PE alone: the slice adds nothing but registers between ports, and eight copies take eight times as long.
+    # The PE alone: eight copies take eight times as long. Besides registers pe_tile has two gates of eight inputs for a row,
+    # whether the exponent in xe_q is zero or all ones (xnz, xinf); they come before the PE and are not in the path.
     paths, _ = self.time({'top': point['pe'], 'set': {}}, work, modules,
                          {m: d['base'] for m, d in modules.items()})
     shutil.copy(work / 'sta.log', work / f'{variant}-sta.log')
@@ -350,9 +357,12 @@ def latency(point):
 def keep(label, name, point, found):
   """Puts a point's figures into docs/exploration.json."""
   data = json.loads(DATA.read_text()) if DATA.exists() else {'libraries': {}}
-  rows = data['libraries'].setdefault(label, {})
-  rows[name] = {'d': point['d'], 'g': point['g'], 'frac': point['frac'], 'fast': point['fast'],
-                'cuts': point['cuts'], 'latency': latency(point), **found}
+  if point['group'] == 'foot':
+    data.setdefault('feet', {}).setdefault(label, {})[name] = {'rows': point['macs'], **found}
+  else:
+    rows = data['libraries'].setdefault(label, {})
+    rows[name] = {'d': point['d'], 'g': point['g'], 'frac': point['frac'], 'fast': point['fast'],
+                  'cuts': point['cuts'], 'latency': latency(point), **found}
   DATA.write_text(json.dumps(data, indent=1, sort_keys=True) + '\n')
 
 
@@ -401,12 +411,39 @@ def markdown(data):
           f'{p["area_mac"]:,.0f} | {p["area_pe_mac"]:,.0f} | {p["flops_mac"]:.1f} | {p["path_ns"]:.2f} | {both("buffered")} | '
           f'{both("sized")} | {both("delay")} | {gated} | {r["latency"]} | ')
       lines[-1] += ('1 / 1 / 1' if r['cuts'] is None else ratios.get((r['d'], r['frac']), '-')) + ' |'
+    if len(rows) > 2:
+      lines += ['', f'The front, plain mapping (no other row has both less area and a shorter path): {", ".join(front(rows))}.']
+    lines += foot_table(data, label)
     index = LIBRARY_ORDER.index(label) if label in LIBRARY_ORDER else None
     if index is not None:
       lines += ['', '| peer | area um2 | path ns |', '|---|--:|--:|']
       lines += [f'| {peer[0]} | {peer[index + 1][0]:,} | {peer[index + 1][1]:.2f} |' for peer in PEERS]
     lines.append('')
   return '\n'.join(lines)
+
+
+def front(rows):
+  """Names of the points that no other one beats in both area and path of the plain mapping, the smallest first."""
+  found, best = [], float('inf')
+  for path, area, name in sorted(((r['plain']['path_ns'], r['plain']['area_mac'], n) for n, r in rows.items())):
+    if area < best:
+      found, best = [name] + found, area
+  return found
+
+
+def foot_table(data, label):
+  """Lines of the page: the foot of a column, and the built point with its share of it."""
+  feet = data.get('feet', {}).get(label, {})
+  if not feet:
+    return []
+  lines = ['', f'| foot of a column of | area um2 | path ns | with buffers: path | sized: path | for speed: path | a MAC\'s share um2 | '
+           f'{BUILT} with it, um2/MAC |', '|--:|--:|--:|--:|--:|--:|--:|--:|']
+  for _, r in sorted(feet.items(), key=lambda item: item[1]['rows']):
+    paths = ' | '.join(f'{r[v]["path_ns"]:.2f}' if v in r else '-' for v in ('buffered', 'sized', 'delay'))
+    share = r['plain']['area_mac']
+    whole = f'{data["libraries"][label][BUILT]["plain"]["area_mac"] + share:,.0f}' if BUILT in data['libraries'][label] else '-'
+    lines.append(f'| {r["rows"]} rows | {r["plain"]["area_pe_mac"]:,.0f} | {r["plain"]["path_ns"]:.2f} | {paths} | {share:,.0f} | {whole} |')
+  return lines
 
 
 def write_page():
@@ -432,42 +469,53 @@ def draw():
     if lines:
       (work / f'{variant}.dat').write_text('\n'.join(lines) + '\n')
       plots += [f'"{variant}.dat" using 1:2 with points pt {mark} ps 0.7 lc rgb "{colour}" title "{title}"']
-      few = [l for l in lines if re.search(r'"(fma|d\d+|d32-none|d32-all-fast)"', l)] if variant != 'sized' else []
-      if few:
-        (work / f'{variant}-few.dat').write_text('\n'.join(few) + '\n')
-        plots += [f'"{variant}-few.dat" using 1:2:3 with labels left offset 0.6,0.35 font ",9" tc rgb "{colour}" notitle']
+      # Where names would lie on each other, to the left of the point.
+      few = {side: [l for l in lines if re.search(rf'"({names})"', l)] if variant != 'sized' else []
+             for side, names in (('left', r'fma|d\d+|d32-all-fast|d\d+-none-g16-pairs'), ('right', f'{BUILT}|d16-none-g16'))}
+      for side, shift in (('left', '0.6,0.35'), ('right', '-0.6,-0.2')):
+        if few[side]:
+          text = '\n'.join(few[side]).replace(f'"{BUILT}"', f'"{BUILT} (built)"')
+          (work / f'{variant}-{side}.dat').write_text(text + '\n')
+          plots += [f'"{variant}-{side}.dat" using 1:2:3 with labels {side} offset {shift} font ",9" tc rgb "{colour}" notitle']
+  (work / 'front.dat').write_text(''.join(f'{rows[n]["plain"]["area_mac"]} {rows[n]["plain"]["path_ns"]}\n' for n in front(rows)))
+  plots.insert(0, '"front.dat" using 1:2 with lines lw 1 lc rgb "#1f77b4" title "front, plain mapping"')
   index = LIBRARY_ORDER.index(label)
   (work / 'peers.dat').write_text(''.join(f'{p[index + 1][0]} {p[index + 1][1]} "{p[0]}"\n' for p in PEERS))
   plots += ['"peers.dat" using 1:2 with points pt 4 ps 0.8 lc rgb "#555555" title "peers (plain mapping)"',
             '"peers.dat" using 1:2:3 with labels left offset 0.6,-0.5 font ",9" tc rgb "#555555" notitle']
   (work / 'pareto.gp').write_text(
       f'set terminal svg size 900,600 noenhanced font "sans,12" background "white"\nset output "{PICTURE}"\nset logscale xy\n'
-      'set xrange [900:14000]\nset yrange [0.6:12]\nset xtics (1000,1500,2000,3000,5000,8000)\n'
-      'set ytics (0.75,1,1.5,2,3,5,8)\nset grid\n'
+      'set xrange [600:14000]\nset yrange [0.6:30]\nset xtics (700,1000,1500,2000,3000,5000,8000)\n'
+      'set ytics (0.75,1,1.5,2,3,5,8,12,20)\nset grid\n'
       f'set xlabel "area per MAC, um2 ({label})"\nset ylabel "longest path, ns (ideal wires)"\n'
-      'set key top left\nset arrow from 1091, graph 0 to 1091, graph 1 nohead dt 2 lc rgb "#999999"\n'
+      f'set label "bar: {BARS[label]:,} um2, Gemmini int8 PE" at {BARS[label]}, 5.8 left rotate by 90 offset 0.7,0 font ",9" tc rgb "#777777"\n'
+      'set label "bar: 0.75 ns" at 620, 0.75 left offset 0,-0.6 font ",9" tc rgb "#777777"\n'
+      f'set key top right\nset arrow from {BARS[label]}, graph 0 to {BARS[label]}, graph 1 nohead dt 2 lc rgb "#999999"\n'
       'set arrow from graph 0, first 0.75 to graph 1, first 0.75 nohead dt 2 lc rgb "#999999"\n'
       'plot ' + ', \\\n  '.join(plots) + '\n')
   PICTURE.parent.mkdir(exist_ok=True)
   subprocess.run(['gnuplot', 'pareto.gp'], cwd=work, check=True)
 
 
-def record(label, rows, argument):
+def record(label, rows, feet, argument):
   """The figures with bars into build/results.json."""
   figures = []
 
   def figure(name, value, unit, config, note):
     figures.append({'name': f'explore.{name}', 'value': value, 'unit': unit, 'config': f'{config} {label}',
                     'command': f'make explore LIB={argument}', 'noisy': False, 'note': note})
-  for name in ('d32-none', 'd32-none-g16', 'd32', 'd32-all-fast'):
+  for name in ('d32-none', BUILT, 'd32', 'd32-all-fast'):
     if name not in rows:
       continue
     r = rows[name]
-    figure('area_mac', r['plain']['area_mac'], 'um2', name, 'plain mapping, weight and activation registers included')
-    figure('path', r['plain']['path_ns'], 'ns', name, 'plain mapping, no buffers')
+    figure('area_mac', r['plain']['area_mac'], 'um2', name,
+           'plain mapping, weight and activation registers included, without the column foot (area_mac_with_foot)')
+    figure('path', r['plain']['path_ns'], 'ns', name, 'plain mapping, no buffers; dot_pe alone, without the column foot (path_foot)')
     for variant, note in (('sized', 'sized by abc'), ('delay', 'sized by abc for speed')):
       if variant in r:
-        figure(f'path_{variant}', r[variant]['path_ns'], 'ns', name, note)
+        # The bar hangs on path_delay: its name says that an array is not meant.
+        figure('path_sized' if variant == 'sized' else 'path_delay_pe_alone', r[variant]['path_ns'], 'ns', name,
+               f'{note}; dot_pe alone, the column foot takes longer (path_{variant}_foot)')
         figure(f'area_mac_{variant}', r[variant]['area_mac'], 'um2', name, note)
   for name in ('d16-none-g16', 'd16-none-g16-pairs', 'd32-none-g16-pairs'):
     if name in rows:
@@ -476,6 +524,15 @@ def record(label, rows, argument):
       figure('path_buffered', rows[name]['buffered']['path_ns'], 'ns', name, f'{what}; trees for large nets')
       for added in figures[-2:]:
         added['command'] += ' POINTS=pairs'
+  for name, r in feet.items():
+    figure('foot_area', r['plain']['area_pe_mac'], 'um2', name, f'plain mapping; one for a column of {r["rows"]} rows')
+    if BUILT in rows:
+      figure('area_mac_with_foot', round(rows[BUILT]['plain']['area_mac'] + r['plain']['area_mac'], 2), 'um2', f'{BUILT} {name}',
+             f'plain mapping, with 1/{r["rows"]} of the foot; area_mac counts PE and registers, as the bar does')
+    for variant, note in (('plain', 'plain mapping, no buffers'), ('sized', 'sized by abc'), ('delay', 'sized by abc for speed')):
+      if variant in r:
+        figure('path_foot' if variant == 'plain' else f'path_{variant}_foot', r[variant]['path_ns'], 'ns', name,
+               f'{note}; five stages, the same for every Cuts')
   if figures:
     results.add_all(figures)
 
@@ -494,7 +551,7 @@ def main(argv=None):
   table = points()
   wanted = set(filter(None, re.split(r'[,\s]+', args.points)))
   if 'main' in wanted:
-    wanted |= {'fma', 'width', 'd32-none', 'd32-none-g16', 'd32-all-fast'}
+    wanted |= {'fma', 'width', 'd32-none', BUILT, 'd32-all-fast', 'foot'}
   unknown = wanted - set(table) - {p['group'] for p in table.values()} - {'main', 'all', 'list', 'none'}
   bad = set(filter(None, args.variants.split(','))) - set(VARIANTS)
   if unknown or bad:
@@ -510,7 +567,7 @@ def main(argv=None):
   failed = 0
   for name, point in chosen.items():
     variants = list(filter(None, args.variants.split(','))) or ['plain', 'buffered'] + (
-        ['sized', 'delay'] if name in ('d32-none', 'd32-all-fast') else [])
+        ['sized', 'delay'] if name in ('d32-none', 'd32-all-fast') or point['group'] == 'foot' else [])
     try:
       found, how = explorer.run_point(name, point, variants)
     except SynthError as error:
@@ -524,8 +581,9 @@ def main(argv=None):
   if args.accuracy or (DATA.exists() and 'accuracy' not in json.loads(DATA.read_text())):
     measure_accuracy()
   if DATA.exists():
-    if label in json.loads(DATA.read_text())['libraries']:
-      record(label, json.loads(DATA.read_text())['libraries'][label], label)
+    data = json.loads(DATA.read_text())
+    if label in data['libraries']:
+      record(label, data['libraries'][label], data.get('feet', {}).get(label, {}), label)
     write_page()
     draw()
   return 1 if failed else 0

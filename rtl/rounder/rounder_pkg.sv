@@ -103,7 +103,7 @@ package rounder_pkg;
     endcase
 
     // The carry of fraction + random alone, by six bits: yosys would build one long sum as a prefix
-    // adder, of half as much area again; bit by bit a simulation would take longer than for all else.
+    // adder, and the stochastic mode would cost more than twice as much.
     carry = 1'b0;
     for (int unsigned k = 0; k < RandomBits; k += 6) begin
       {carry, unused_sum} = {1'b0, fraction[k +: 6], carry} + {1'b0, random[k +: 6], carry};

@@ -186,15 +186,12 @@ module sbuf #(
     assign d0_lanes = Lanes'(1) << d0_part_i[PartW-GroupW-1:0];
     assign d1_lanes = Lanes'(1) << d1_part_i[PartW-GroupW-1:0];
   end
-  // hit[Ports*(Banks*g + b) + p]: port p owns bank b of group g in this cycle.
-  logic [Banks*Groups*Ports-1:0] hit;
+  // owned[Banks*Groups*p + Banks*g + b]: port p owns bank b of group g in this cycle.
+  logic [Banks*Groups*Ports-1:0] owned;
   always_comb begin
-    for (int unsigned g = 0; g < Groups; g++) begin
-      for (int unsigned b = 0; b < Banks; b++) begin
-        for (int unsigned p = 0; p < Ports; p++) begin
-          hit[Ports*(Banks*g + b) + p] = gnt[p] && mask[Banks*p + b] && group[Groups*p + g];
-        end
-      end
+    for (int unsigned p = 0; p < Ports; p++) begin
+      owned[Banks*Groups*p +: Banks*Groups] =
+          gnt[p] ? Cells(mask[Banks*p +: Banks], group[Groups*p +: Groups]) : '0;
     end
   end
 
@@ -208,12 +205,15 @@ module sbuf #(
       logic [7:0]           bytes;
       logic [64*Lanes-1:0]  wdata;
       logic [Ports-1:0]     own;
-      assign own = hit[Ports*(Banks*g + b) +: Ports];
       assign we  = own[6] || own[7] || (own[8] && d0_we_i) || (own[9] && d1_we_i);
       always_comb begin
+        own = '0;
         row = '0;
-        for (int unsigned p = 0; p < Ports; p++) begin
-          if (own[p]) row |= addr[WordAddrW*p+3 +: BankAddrW];
+        if (taken[Banks*g + b]) begin
+          for (int unsigned p = 0; p < Ports; p++) begin
+            own[p] = owned[Banks*Groups*p + Banks*g + b];
+            if (own[p]) row |= addr[WordAddrW*p+3 +: BankAddrW];
+          end
         end
       end
       // Wide data moves only in cycles that write.
@@ -343,7 +343,9 @@ module sbuf #(
   // Only requests are granted.
   `CHK(GrantRequested_A, (gnt & ~req) == '0)
   // No two grants share a group of a bank.
-  for (genvar c = 0; c < Banks * Groups; c++) begin : gen_chk
-    `CHK(BankOnce_A, $onehot0(hit[Ports*c +: Ports]))
+  for (genvar b = 0; b < Banks; b++) begin : gen_chk_bank
+    for (genvar g = 0; g < Groups; g++) begin : gen_chk_group
+      `CHK(BankOnce_A, $onehot0(gen_bank[b].gen_group[g].own))
+    end
   end
 endmodule

@@ -150,7 +150,7 @@ void BenchAccuracy(Figures& figures) {
     bool cancel;
   };
   for (const Set& s : {Set{"near", 122, 132, false}, Set{"wide", 107, 147, false}, Set{"cancel", 77, 177, true}}) {
-    double ours = 0, chain = 0, ours_worst = 0, chain_worst = 0;
+    double ours = 0, chain = 0, once = 0, ours_worst = 0, chain_worst = 0;
     const int columns = 200000;
     for (int t = 0; t < columns; ++t) {
       std::uint16_t x[16], w[16];
@@ -172,11 +172,15 @@ void BenchAccuracy(Figures& figures) {
       const double f = std::fabs(fma - exact) / size;
       ours += e / columns;
       chain += f / columns;
+      once += std::fabs(static_cast<float>(exact) - exact) / size / columns;
       ours_worst = std::max(ours_worst, e);
       chain_worst = std::max(chain_worst, f);
     }
-    figures.Add(fmt::format("accuracy.{}_mean_ratio", s.name), ours / chain, "of chain", "mean error over that of an fp32 FMA chain");
-    figures.Add(fmt::format("accuracy.{}_worst_ratio", s.name), ours_worst / chain_worst, "of chain");
+    figures.Add(fmt::format("accuracy.{}_mean_ratio", s.name), ours / chain, "of chain",
+                fmt::format("mean error over that of an fp32 FMA chain, 16 rows: {:.3g} over {:.3g}; exact sums rounded once would have {:.2f}",
+                            ours, chain, once / chain));
+    figures.Add(fmt::format("accuracy.{}_worst_ratio", s.name), ours_worst / chain_worst, "of chain",
+                fmt::format("{:.3g} over {:.3g}", ours_worst, chain_worst));
   }
 }
 

@@ -109,7 +109,7 @@ TEST_CASE("a matmul that is refused names code, operand and address, and not a b
     refused([&](isa::EngineInstr& i) { i.dtype_d = i.dtype_0 = i.dtype_1 = bad; }, Err::kBadDtype, 0);
   }
   // An integer with a float, or a float where only an integer fits.
-  for (const Dtype real : {Dtype::kBf16, Dtype::kFp8E4M3, Dtype::kFp8E5M2}) {
+  for (const Dtype real : {Dtype::kBf16, Dtype::kFp16, Dtype::kFp32, Dtype::kFp8E4M3, Dtype::kFp8E5M2}) {
     const auto mixed = [&](isa::EngineInstr& i) { i.dtype_0 = code(real), i.dtype_1 = code(Dtype::kInt8); };
     refused(mixed, Err::kBadDtype, kAnyOperand);
     refused([&](isa::EngineInstr& i) { mixed(i), std::swap(i.dtype_0, i.dtype_1); }, Err::kBadDtype, kAnyOperand);

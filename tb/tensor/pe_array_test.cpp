@@ -281,3 +281,44 @@ TEST_CASE("a bit below the foot's significand turns a tie into rounding up", "[p
     REQUIRE(got == expected);
   }
 }
+
+TEST_CASE("a PSUM word that leaves the foot's window altogether still decides a tie", "[pe_array][directed]") {
+  // The column is 2^e (1 + half / 2^24), a tie; the word is the smallest of fp32, of either sign.
+  // At e = -81 it moves by 45 places, which the leading one of a normal word survives and this bit does not; at e = 0 by 126.
+  const int e = GENERATE(-81, 0), half = GENERATE(1, 3);
+  const bool negative = GENERATE(false, true);
+  Row16 x(kRows, 0), w(kRows, 0x3f80);
+  x[0] = static_cast<std::uint16_t>((127 + e) << 7);
+  x[1] = static_cast<std::uint16_t>(half == 1 ? (127 + e - 24) << 7 : (127 + e - 23) << 7 | 0x40);
+  const std::uint32_t psum = negative ? 0x80000001u : 1u;
+  const auto expected = static_cast<std::uint32_t>((127 + e) << 23 | (half + (negative ? -1 : 1)) / 2);
+  CAPTURE(e, half, negative);
+  CHECK(ColumnDot(x.data(), w.data(), kRows, kWidth, true, psum) == expected);
+
+  dither::tb::Clocked<Vpe_array> dut(1);
+  dut->w_valid_i = dut->swap_i = dut->x_valid_i = dut->int_i = 0;
+  dut->acc_i = 1;
+  const std::vector<std::uint32_t> words(kCols, psum);
+  std::memcpy(&dut->psum_i, words.data(), 4 * kCols);
+  for (int c = 0; c < kCols; ++c) {
+    dut->w_valid_i = 1;
+    dut->w_nan_i = PutOperands(&dut->w_i, w);
+    dut.Step();
+  }
+  dut->w_valid_i = 0;
+  dut->swap_i = 1;
+  dut.Step();
+  dut->swap_i = 0;
+  dut->x_valid_i = 1;
+  dut->x_nan_i = PutOperands(&dut->x_i, x);
+  dut->mode_i = 0;
+  dut.Step();
+  dut->x_valid_i = 0;
+  dut.Run(kArrayLatency + 4);
+  dut->eval();
+  for (int j = 0; j < kCols; ++j) {
+    std::uint32_t got;
+    std::memcpy(&got, reinterpret_cast<const char*>(&dut->res_o) + 4 * j, 4);
+    REQUIRE(got == expected);
+  }
+}
