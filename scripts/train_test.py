@@ -56,11 +56,12 @@ class TrainTest(unittest.TestCase):
 
     def test_a_training_whose_last_step_diverges_leaves_no_checkpoint(self):
         self.train("--epochs", 1)
-        good = self.checkpoint.read_bytes()
-        said = self.train("--epochs", 1, "--batch", 32, "--rate", "1e30", "--momentum", 0, code=2)  # one step
-        self.assertIn("after step 1: the loss of the evaluation is", said)
-        self.assertFalse(self.checkpoint.exists())
-        self.assertEqual((self.folder / "a.ckpt.old").read_bytes(), good)
+        good = self.checkpoint.read_bytes(), self.csv.read_bytes()
+        for _ in range(2):  # what was kept stays kept, checkpoint and CSV of one training
+            said = self.train("--epochs", 1, "--batch", 32, "--rate", "1e30", "--momentum", 0, code=2)  # one step
+            self.assertIn("after step 1: the loss of the evaluation is", said)
+            self.assertFalse(self.checkpoint.exists())
+            self.assertEqual(((self.folder / "a.ckpt.old").read_bytes(), (self.folder / "a.csv.old").read_bytes()), good)
 
     def test_numbers_that_can_not_train_are_refused_before_anything_is_touched(self):
         self.train("--epochs", 1)

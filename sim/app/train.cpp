@@ -160,9 +160,14 @@ int Run(const Options& o) {
   const std::string csv = CsvOf(o);
   if (!o.resume) {
     std::string moved;
-    for (const std::string& file : {o.checkpoint, csv}) {
+    const auto aside = [&](const std::string& file) {
       if (train::MoveAside(file)) moved += (moved.empty() ? "" : ", ") + file + ".old";
-    }
+    };
+    // A CSV whose training left no checkpoint does not replace one that was kept with its checkpoint.
+    using std::filesystem::exists;
+    const bool pair_kept = !exists(o.checkpoint) && exists(o.checkpoint + ".old") && exists(csv + ".old");
+    aside(o.checkpoint);
+    if (!pair_kept) aside(csv);
     if (!moved.empty()) fmt::print("kept        {}: what a training before left there\n", moved);
   }
   const std::uint64_t resumed_at = trainer.step();
