@@ -92,6 +92,16 @@ class StudyRunTest(unittest.TestCase):
         self.assertEqual(self.told(first), whole[:3])
         self.assertEqual(self.told(second), whole[start:])
 
+    def test_a_last_step_that_diverges_is_no_accuracy(self):
+        # One step: its loss is a number, what it leaves gives none.
+        done = subprocess.run([str(RUN), "--table", str(self.table), "--hidden", "24-16", "--batch", "16", "--limit", "16",
+                               "--rate", "1e30", "--momentum", "0", "--epochs", "1"], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual([line["event"] for line in lines], ["start", "diverged"])
+        self.assertEqual(lines[-1]["epoch"], 0)
+        self.assertIn("after step 1", lines[-1]["why"])
+
     def test_a_damaged_checkpoint_starts_again_and_says_so(self):
         point = self.folder / "damaged"
         self.lines(RUN, "bf16-sr", "--checkpoint", str(point), "--checkpoint-seconds", "0")

@@ -111,10 +111,11 @@ $(foreach c,$(CONFIGS),$(eval $(call system_test,$(c))))
 TEST_PROGRAMS += build/test/system-functional build/test/system-nano build/test/system-tiny build/test/system-nanopair
 
 # ---- checks that are commands
-CHECKS := generated results proof plan main-job threads train gemm-bench waves lint hierarchy synth-nano results-py synth-py study-data-py study-py study-run study-page setup proof-array soak-array
+CHECKS := generated results proof plan main-job threads train train-py gemm-bench waves lint hierarchy synth-nano results-py synth-py study-data-py study-py study-run study-page setup proof-array soak-array
 CHECK_proof := python3 scripts/proof.py
 CHECK_plan := python3 scripts/check_plan.py
-CHECK_generated := python3 scripts/gen_isa.py --check && python3 scripts/gen_exp2.py --check && build/host/functions check
+CHECK_generated := python3 scripts/gen_isa.py --check && python3 scripts/gen_exp2.py --check && build/host/functions check \
+  && timeout 20 build/host/functions soak 0 exp 2>&1 | grep -q 'STEP is 0'
 CHECK_results := python3 scripts/results.py check
 CHECK_lint := scripts/lint.sh
 # The tiles of the full array as blocks of their own; `make regress` also runs them.
@@ -125,6 +126,7 @@ TRAIN_CHECK := build/tiny/train --data build/data/$$(scripts/fetch_data.sh --whi
 CHECK_train := $(TRAIN_CHECK) --epochs 1 && $(TRAIN_CHECK) --epochs 2 --resume \
   && $(TRAIN_CHECK) --epochs 2 --resume > build/train/again.log && grep -q 'nothing left to train' build/train/again.log \
   && ! grep -q 'accuracy *0.00' build/train/again.log
+CHECK_train-py := python3 scripts/train_test.py
 # Two simulation threads, stochastic rounding with plain words by both engines, every rounder state compared: the same run as with one.
 CHECK_threads := build/nano-t2-plain/digits --model build/model/$$(scripts/fetch_data.sh --which).dmlp --images 40 --stochastic && \
   build/nano-t2-plain/train --data build/data/$$(scripts/fetch_data.sh --which) --hidden 8 --batch 8 --rtl-steps 2 --epochs 1 --checkpoint build/train/plain.ckpt

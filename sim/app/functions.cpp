@@ -97,7 +97,8 @@ Worst Measure(const Spec& spec, const model::FunctionMemory& memory, std::uint64
 }
 
 int Soak(std::uint64_t step, const std::vector<std::string>& names) {
-  bool good = step > 0;
+  if (step == 0) throw std::invalid_argument("soak: STEP is 0, it has to be 1 or more");
+  bool good = true;
   for (const std::string& name : names) {
     const Spec& spec = Find(name);
     const auto start = std::chrono::steady_clock::now();

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -62,10 +63,10 @@ int Run(const RunOptions& o) {
 
   const std::uint64_t steps = o.epochs * trainer.steps_per_epoch();
   auto saved = Clock::now();
+  std::uint64_t told = trainer.epoch();  // epochs
   try {
     while (trainer.epoch() < o.epochs) {
       const auto from = Clock::now();
-      const std::uint64_t epoch = trainer.epoch();
       const auto rate = [&] {
         if (o.schedule == "linear") {
           const double left = 1 - static_cast<double>(trainer.step()) / static_cast<double>(steps);
@@ -79,13 +80,14 @@ int Run(const RunOptions& o) {
       });
       const double train_seconds = Seconds(from);
       const train::Evaluation held_out = trainer.Evaluate(judge);
+      trainer.RequireFinite(held_out);
       // The checkpoint first: an epoch that was told is one that will not be run again.
       if (!o.checkpoint.empty() && trainer.epoch() < o.epochs && Seconds(saved) > o.checkpoint_seconds) {
         trainer.Save(o.checkpoint);
         saved = Clock::now();
       }
       Say({{"event", "epoch"},
-           {"epoch", epoch + 1},
+           {"epoch", ++told},
            {"loss", loss},
            {"held_out_loss", held_out.loss},
            {"correct", held_out.correct},
@@ -94,7 +96,7 @@ int Run(const RunOptions& o) {
            {"seconds", Seconds(from)}});
     }
   } catch (const train::NonfiniteLoss& error) {
-    Say({{"event", "diverged"}, {"epoch", trainer.epoch()}, {"why", error.what()}});
+    Say({{"event", "diverged"}, {"epoch", told}, {"why", error.what()}});
     return 0;
   }
   const train::DramTraffic traffic = trainer.traffic();
@@ -110,6 +112,7 @@ int Run(const RunOptions& o) {
 }  // namespace dither::study
 
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on files is an error of the write
   dither::study::RunOptions o;
   CLI::App app{"One run of the study on the functional model, reported as JSON lines."};
   o.setup.AddTo(app);

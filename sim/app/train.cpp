@@ -11,13 +11,14 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <fstream>
+#include <filesystem>
 #include <map>
 #include <optional>
 
 #include "sim/data/dataset.hpp"
 #include "sim/device/functional_device.hpp"
 #include "sim/train/curve.hpp"
+#include "sim/train/loss_table.hpp"
 #include "sim/train/trainer.hpp"
 #include "sim/verilated/verilated_device.hpp"
 
@@ -38,6 +39,10 @@ struct Options {
   std::uint64_t seed = 1;
   bool resume = false;
 };
+
+std::string CsvOf(const Options& o) {
+  return o.csv.empty() ? std::filesystem::path(o.checkpoint).replace_extension(".csv").string() : o.csv;
+}
 
 volatile std::sig_atomic_t interrupted = 0;
 void OnInterrupt(int) { interrupted = 1; }
@@ -61,8 +66,8 @@ float RateOf(const Options& o, std::uint64_t epoch) {
   return o.rate * std::max(1 - progress, 0.05f);
 }
 
-// Both trainings make `steps` steps from the same state; every bit of it has to agree after each.
-// Returns the losses.
+// Both trainings make `steps` steps from the same state, fewer if interrupted; every bit of it has to
+// agree after each. Returns the losses.
 std::vector<double> CompareWithRtl(const Options& o, const TrainerOptions& options, Trainer& model,
                     const train::Examples& examples, std::uint64_t steps) {
   DeviceOptions device_options;
@@ -76,7 +81,7 @@ std::vector<double> CompareWithRtl(const Options& o, const TrainerOptions& optio
   std::vector<double> losses;
   std::uint64_t cycles = 0, columns = 0, bytes = 0;
   const auto start = Clock::now();
-  for (std::uint64_t n = 0; n < steps; ++n) {
+  for (std::uint64_t n = 0; n < steps && !interrupted; ++n) {
     rtl.SetRate(RateOf(o, rtl.epoch()));
     model.SetRate(RateOf(o, model.epoch()));
     const train::StepReport a = rtl.Step(), b = model.Step();
@@ -94,8 +99,10 @@ std::vector<double> CompareWithRtl(const Options& o, const TrainerOptions& optio
                a.loss, a.cycles);
     std::fflush(stdout);
   }
+  if (losses.empty()) return losses;
   fmt::print("rtl         {:.0f} cycles a step, array busy {:.1f} %, {:.0f} cycles a second in lockstep\n",
-             static_cast<double>(cycles) / static_cast<double>(steps), 100.0 * static_cast<double>(columns) / static_cast<double>(cycles),
+             static_cast<double>(cycles) / static_cast<double>(losses.size()),
+             100.0 * static_cast<double>(columns) / static_cast<double>(cycles),
              static_cast<double>(cycles) / Since(start));
   fmt::print("bit-exact   {} instructions, {} bytes of state step by step, {} bytes at the end\n", device->retired(), bytes,
              device->CompareAll());
@@ -150,30 +157,52 @@ int Run(const Options& o) {
     trainer.Load(o.checkpoint);
     fmt::print("resumed     {}: {} steps, {} epochs\n", o.checkpoint, trainer.step(), trainer.epoch());
   }
-  const std::string csv = o.csv.empty() ? std::filesystem::path(o.checkpoint).replace_extension(".csv").string() : o.csv;
-  if (std::filesystem::path(csv).has_parent_path()) {
-    std::filesystem::create_directories(std::filesystem::path(csv).parent_path());
+  const std::string csv = CsvOf(o);
+  if (!o.resume) {
+    std::string moved;
+    const auto aside = [&](const std::string& file) {
+      if (train::MoveAside(file)) moved += (moved.empty() ? "" : ", ") + file + ".old";
+    };
+    // A CSV whose training left no checkpoint does not replace one that was kept with its checkpoint.
+    using std::filesystem::exists;
+    const bool pair_kept = !exists(o.checkpoint) && exists(o.checkpoint + ".old") && exists(csv + ".old");
+    aside(o.checkpoint);
+    if (!pair_kept) aside(csv);
+    if (!moved.empty()) fmt::print("kept        {}: what a training before left there\n", moved);
   }
-  std::FILE* table = std::fopen(csv.c_str(), o.resume ? "a" : "w");
-  if (!table) throw std::runtime_error(csv + ": can't be written");
-  if (!o.resume) fmt::print(table, "step,loss,test_accuracy\n");
+  const std::uint64_t resumed_at = trainer.step();
+  train::LossTable table(csv, o.resume ? std::optional(resumed_at) : std::nullopt);
   std::vector<double> losses;
 
-  const std::uint64_t resumed_at = trainer.step();
   const std::uint64_t total = trainer.steps_per_epoch() * static_cast<std::uint64_t>(o.epochs);
   const std::uint64_t left = total > resumed_at ? total - resumed_at : 0;
   const std::uint64_t rtl_steps = std::min<std::uint64_t>(o.rtl_steps, left);
   if (left == 0) fmt::print("nothing left to train: {} epochs are done, --epochs {} in all\n", trainer.epoch(), o.epochs);
-  if (rtl_steps > 0) losses = CompareWithRtl(o, options, trainer, examples, rtl_steps);
-  for (std::size_t n = 0; n < losses.size(); ++n) fmt::print(table, "{},{},\n", resumed_at + n + 1, losses[n]);
-
+  std::fflush(stdout);
   std::signal(SIGINT, OnInterrupt);
   std::signal(SIGTERM, OnInterrupt);
+  if (rtl_steps > 0) losses = CompareWithRtl(o, options, trainer, examples, rtl_steps);
+  for (std::size_t n = 0; n < losses.size(); ++n) table.Add(resumed_at + n + 1, losses[n]);
+  // The table is never behind the checkpoint: resuming cuts what it has beyond, but can't fill a gap.
+  std::uint64_t saved_at = resumed_at;
+  const auto save = [&] {
+    table.Flush();
+    if (trainer.step() != saved_at) trainer.Save(o.checkpoint);
+    saved_at = trainer.step();
+    table.Check();
+  };
+
   const bool terminal = isatty(STDOUT_FILENO) != 0;
   const std::uint64_t first = trainer.step();
   const auto start = Clock::now();
   auto shown = start;
   std::optional<double> accuracy;  // of the weights as they are
+  const auto evaluate = [&] {
+    const train::Evaluation e = trainer.Evaluate(held_out);
+    trainer.RequireFinite(e);
+    accuracy = e.accuracy();
+    return e;
+  };
   while (trainer.epoch() < static_cast<std::uint64_t>(o.epochs) && !interrupted) {
     trainer.SetRate(RateOf(o, trainer.epoch()));
     double sum = 0;
@@ -182,7 +211,7 @@ int Run(const Options& o) {
       losses.push_back(r.loss);
       sum += r.loss;
       ++steps;
-      if (trainer.step() % trainer.steps_per_epoch() != 0) fmt::print(table, "{},{},\n", r.step, r.loss);
+      if (trainer.step() % trainer.steps_per_epoch() != 0) table.Add(r.step, r.loss);
       if (terminal && (Since(shown) > 0.2)) {
         shown = Clock::now();
         const double rate = static_cast<double>(trainer.step() - first) / Since(start);
@@ -192,26 +221,29 @@ int Run(const Options& o) {
       }
       return interrupted == 0;
     });
-    trainer.Save(o.checkpoint);
-    if (interrupted) break;
-    const train::Evaluation e = trainer.Evaluate(held_out);
-    accuracy = e.accuracy();
-    fmt::print(table, "{},{},{}\n", trainer.step(), losses.back(), 100 * *accuracy);
-    std::fflush(table);
+    if (interrupted) {
+      if (trainer.step() % trainer.steps_per_epoch() == 0) table.Add(trainer.step(), losses.back());
+      break;
+    }
+    const train::Evaluation e = evaluate();
+    table.Add(trainer.step(), losses.back(), 100 * *accuracy);
+    save();
     const double rate = static_cast<double>(trainer.step() - first) / Since(start);
     fmt::print("{}epoch {:>3} of {}: loss {:.4f}, held out {:.2f} % right (loss {:.4f}), {:.0f} pictures/s, {:.0f} s left\n",
                terminal ? "\r" : "", trainer.epoch(), o.epochs, sum / static_cast<double>(std::max<std::uint64_t>(steps, 1)),
                100 * *accuracy, e.loss, rate * o.batch, static_cast<double>(total - trainer.step()) / rate);
     std::fflush(stdout);
   }
-  std::fclose(table);
+  if (!interrupted && !accuracy) evaluate();
+  save();
+  table.Close();
   if (interrupted) {
-    fmt::print("\ninterrupted after step {}; go on with --resume (checkpoint {})\n", trainer.step(), o.checkpoint);
+    if (trainer.step() == 0) {
+      fmt::print("\ninterrupted before the first step\n");
+    } else {
+      fmt::print("\ninterrupted after step {}; go on with --resume (checkpoint {})\n", trainer.step(), o.checkpoint);
+    }
     return 130;
-  }
-  if (!accuracy) {
-    if (trainer.step() != resumed_at) trainer.Save(o.checkpoint);
-    accuracy = trainer.Evaluate(held_out).accuracy();
   }
   if (!losses.empty()) {
     fmt::print("\n{}", train::DrawCurve(losses, 64, 10, TerminalIsUtf8()));
@@ -220,8 +252,17 @@ int Run(const Options& o) {
   const std::string picture = std::filesystem::path(csv).replace_extension(".svg").string();
   const bool plotted = train::PlotTraining(csv, picture, options.model.Text() + ", " + o.mode);
   fmt::print("\naccuracy    {:.2f} % of {} held-out pictures, by program\n", 100 * *accuracy, held_out.size());
-  fmt::print("files       {}, {}{}\n", o.checkpoint, csv, plotted ? ", " + picture : " (no picture: gnuplot is missing or has nothing to draw)");
+  fmt::print("files       {}, {}{}\n", o.checkpoint, csv, plotted ? ", " + picture : " (no picture: gnuplot is missing, has nothing to draw or found no end)");
   return 0;
+}
+
+CLI::Validator BelowOne() {
+  return {[](std::string& text) {
+            float value = 0;
+            if (CLI::detail::lexical_cast(text, value) && value >= 0 && value < 1) return std::string();
+            return text + ": from 0 to below 1";
+          },
+          "0 to below 1"};
 }
 
 }  // namespace
@@ -237,7 +278,7 @@ int main(int argc, char** argv) {
   app.add_option("--epochs", o.epochs, "in all")->check(CLI::Range(0, 100000))->capture_default_str();
   app.add_option("--batch", o.batch, "examples of a step")->check(CLI::Range(1, 512))->capture_default_str();
   app.add_option("--rate", o.rate, "learning rate at the start; falls linearly to a twentieth")->capture_default_str();
-  app.add_option("--momentum", o.momentum, "0: none")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  app.add_option("--momentum", o.momentum, "0: none")->check(dither::BelowOne())->capture_default_str();
   app.add_option("--weight-decay", o.weight_decay, "share of a weight lost in a step, times the rate")->capture_default_str();
   app.add_option("--shift", o.max_shift, "pixels by which pictures are moved each time; -1: 1, or 0 below 16 x 16")
       ->check(CLI::Range(-1, 8))->capture_default_str();
@@ -250,7 +291,9 @@ int main(int argc, char** argv) {
   app.add_flag("--resume", o.resume, "go on from the checkpoint");
   app.add_option("--csv", o.csv, "loss of every step, test accuracy of every epoch; default beside the checkpoint");
   CLI11_PARSE(app, argc, argv);
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on files is an error of the write
   try {
+    if (dither::CsvOf(o) == o.checkpoint) throw dither::train::TrainError("--csv and --checkpoint are one file: " + o.checkpoint);
     return dither::Run(o);
   } catch (const dither::train::NonfiniteLoss& e) {
     std::fflush(stdout);

@@ -16,7 +16,7 @@ namespace dither::train {
 namespace {
 
 constexpr char kMagic[8] = {'D', 'T', 'H', 'R', 'C', 'K', 'P', 'T'};
-constexpr std::uint32_t kFileVersion = 1;
+constexpr std::uint32_t kFileVersion = 2;  // 2: the text says which random words
 constexpr std::size_t kHeaderBytes = 8 + 4 + 4 + 8;  // magic, version, bytes of text, bytes of state
 
 template <typename T>
@@ -33,6 +33,17 @@ void WriteAll(int file, const std::vector<std::uint8_t>& bytes, const std::strin
     if (n <= 0) throw CheckpointError(name + ": can't be written: " + std::strerror(errno));
     at += static_cast<std::size_t>(n);
   }
+}
+
+// Without it a rename may be lost with the power although the file's bytes are not. Where a directory
+// can't be opened or flushed there is nothing to be done.
+void FlushDirectory(const std::filesystem::path& file) {
+  const std::string name = file.has_parent_path() ? file.parent_path().string() : ".";
+  const int directory = ::open(name.c_str(), O_RDONLY | O_DIRECTORY);
+  if (directory < 0) return;
+  const bool lost = ::fsync(directory) != 0 && errno == EIO;
+  ::close(directory);
+  if (lost) throw CheckpointError(name + ": can't be written: " + std::strerror(EIO));
 }
 
 }  // namespace
@@ -53,6 +64,10 @@ void WriteCheckpoint(const std::filesystem::path& path, const std::string& confi
   bytes.insert(bytes.end(), state.begin(), state.end());
   Append(bytes, Crc32Of(bytes));
 
+  // A rename would put a file in the place of a device.
+  if (std::filesystem::exists(path) && !std::filesystem::is_regular_file(path)) {
+    throw CheckpointError(path.string() + ": can't be written: it is no regular file");
+  }
   if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path());
   const std::string temporary = path.string() + ".new";
   const int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
@@ -66,7 +81,12 @@ void WriteCheckpoint(const std::filesystem::path& path, const std::string& confi
     throw;
   }
   ::close(file);
-  std::filesystem::rename(temporary, path);
+  if (std::rename(temporary.c_str(), path.c_str()) != 0) {
+    const std::string why = std::strerror(errno);
+    ::unlink(temporary.c_str());
+    throw CheckpointError(path.string() + ": can't be written: " + why);
+  }
+  FlushDirectory(path);
 }
 
 std::vector<std::uint8_t> ReadCheckpoint(const std::filesystem::path& path,

@@ -22,8 +22,8 @@ void Append(std::vector<std::uint8_t>& bytes, const T& value) {
   std::memcpy(bytes.data() + at, &value, sizeof value);
 }
 
-// Writes a new file beside `path`, makes sure that it is on the disk, then renames it: at any moment
-// `path` is the old checkpoint or the new one, whole.
+// Writes a new file beside `path`, makes sure that it is on the disk, then renames it and flushes the
+// folder: at any moment `path` is the old checkpoint or the new one, whole.
 void WriteCheckpoint(const std::filesystem::path& path, const std::string& configuration,
                      const std::vector<std::uint8_t>& state);
 // The state, if the file is whole and of this configuration; else a CheckpointError that says what is

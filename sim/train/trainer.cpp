@@ -37,6 +37,12 @@ std::vector<std::uint8_t> Encoded(Dtype dtype, const std::vector<float>& values)
   return out;
 }
 
+std::string Number(float value) {
+  char out[32];
+  std::snprintf(out, sizeof out, "%.9g", static_cast<double>(value));
+  return out;
+}
+
 std::vector<float> Decoded(Dtype dtype, const std::vector<std::uint8_t>& stored) {
   const std::uint32_t bytes = isa::DtypeBytes(dtype);
   std::vector<float> out(stored.size() / bytes);
@@ -69,11 +75,18 @@ class Trainer::Impl {
       throw TrainError(std::to_string(count) + " examples are less than a batch of " +
                        std::to_string(options_.batch));
     }
-    examples_ = Stored(examples);
-    examples_crc_ = Crc32Of(examples_->inputs);
-    examples_crc_ = Crc32Of(examples_->labels, examples_crc_);
-    examples_crc_ = Crc32Of(examples_->targets, examples_crc_);
-    examples_crc_ = Crc32Of(examples_->indices, examples_crc_);
+    StoredExamples stored = Stored(examples);
+    std::uint32_t crc = Crc32Of(stored.inputs);
+    crc = Crc32Of(stored.labels, crc);
+    crc = Crc32Of(stored.targets, crc);
+    crc = Crc32Of(stored.indices, crc);
+    if (!examples_ && !loaded_from_.empty()) RequireExamples(loaded_from_, examples_crc_, crc);
+    if (position_ >= count / options_.batch) {
+      throw TrainError("examples: they make " + std::to_string(count / options_.batch) +
+                       " steps an epoch, " + std::to_string(position_) + " are made of this one");
+    }
+    examples_ = std::move(stored);
+    examples_crc_ = crc;
     DrawOrder();
   }
 
@@ -132,6 +145,7 @@ class Trainer::Impl {
   }
 
   void SetRate(float rate) {
+    RequireNumber("rate", rate);
     rate_ = rate;
     turned_ = false;
   }
@@ -243,6 +257,38 @@ class Trainer::Impl {
     SetRounders(states);
   }
 
+  // "dense1.weights momentum holds a NaN", of the first tensor of the trained state that holds one or an
+  // infinity; empty if none does.
+  std::string NonfiniteTensor() {
+    std::string found;
+    const auto look = [&](const Tensor& t) {
+      if (!found.empty()) return;
+      std::vector<std::uint8_t> bytes(t.Bytes());
+      device_.Read(t.address, std::as_writable_bytes(std::span(bytes)));
+      for (const float value : Decoded(t.dtype, bytes)) {
+        if (std::isfinite(value)) continue;
+        found = t.name + " holds " + (std::isnan(value) ? "a NaN" : "an infinity");
+        return;
+      }
+    };
+    for (const train::Parameter* p : Parameters()) {
+      look(p->value);
+      for (const Tensor& state : p->state) look(state);
+      if (p->copy) look(*p->copy);
+    }
+    return found;
+  }
+  void RequireFinite(const Evaluation* evaluation) {
+    const std::string tensor = NonfiniteTensor();
+    const bool lost = evaluation && !std::isfinite(evaluation->loss);
+    if (!lost && tensor.empty()) return;
+    std::string why = "after step " + std::to_string(step_) + ": ";
+    if (lost) {
+      why += std::string("the loss of the evaluation is ") + (std::isnan(evaluation->loss) ? "NaN" : "infinite") + "; ";
+    }
+    throw NonfiniteLoss(why + (tensor.empty() ? "no parameter and no state holds an infinity or NaN" : tensor));
+  }
+
   std::vector<std::uint8_t> State() {
     std::vector<std::uint8_t> bytes;
     Append(bytes, step_);
@@ -274,9 +320,11 @@ class Trainer::Impl {
     take(position);
     take(crc);
     take(rate);
-    if (examples_ && crc != examples_crc_) {
-      throw CheckpointError(where + ": was trained with other examples (checksums " + Hex(crc) + " and " +
-                            Hex(examples_crc_) + ")");
+    if (examples_) {
+      RequireExamples(where, crc, examples_crc_);
+    } else {
+      loaded_from_ = where;
+      examples_crc_ = crc;
     }
     step_ = step;
     epoch_ = epoch;
@@ -286,16 +334,17 @@ class Trainer::Impl {
     DrawOrder();
   }
 
+  static void RequireExamples(const std::string& where, std::uint32_t had, std::uint32_t has) {
+    if (had == has) return;
+    throw CheckpointError(where + ": was trained with other examples (checksums " + Hex(had) + " and " + Hex(has) + ")");
+  }
+
   // Everything that makes two trainings different, a line each.
   std::string Configuration() const {
     const NumericMode& m = options_.mode;
     const OptimizerSpec& o = options_.optimizer;
     const auto text = [](auto value) { return std::to_string(value); };
-    const auto number = [](float value) {
-      char out[32];
-      std::snprintf(out, sizeof out, "%.9g", static_cast<double>(value));
-      return std::string(out);
-    };
+    const auto number = Number;
     static constexpr const char* kKinds[] = {"sgd", "adam", "adamw"};
     std::string t;
     t += "core " + std::string(device_.config().name) + "\n";
@@ -364,9 +413,27 @@ class Trainer::Impl {
       throw TrainError("model: the last layer has an activation, the loss takes its sums");
     }
     const OptimizerSpec& o = options_.optimizer;
-    if (o.momentum < 0 || o.momentum >= 1 || o.beta1 < 0 || o.beta1 >= 1 || o.beta2 < 0 || o.beta2 >= 1) {
-      throw TrainError("optimizer: momentum and betas lie from 0 to below 1");
-    }
+    RequireNumber("rate", o.rate);
+    RequireNumber("weight decay", o.weight_decay);
+    RequireNumber("epsilon", o.epsilon);
+    RequireShare("momentum", o.momentum);
+    RequireShare("beta1", o.beta1);
+    RequireShare("beta2", o.beta2);
+    RequireScale("weight scale", options_.mode.weight_scale);
+    RequireScale("loss scale", options_.mode.loss_scale);
+  }
+  // Written so that a NaN is refused too.
+  static void RequireNumber(const std::string& name, float value) {
+    if (!(value >= 0 && std::isfinite(value))) Refuse("optimizer", name, value, "0 or more, and finite");
+  }
+  static void RequireShare(const std::string& name, float value) {
+    if (!(value >= 0 && value < 1)) Refuse("optimizer", name, value, "from 0 to below 1");
+  }
+  static void RequireScale(const std::string& name, float value) {
+    if (!(value > 0 && std::isfinite(value))) Refuse("mode", name, value, "above 0, and finite");
+  }
+  [[noreturn]] static void Refuse(const std::string& what, const std::string& name, float value, const std::string& limit) {
+    throw TrainError(what + ": " + name + " is " + Number(value) + ", it has to be " + limit);
   }
 
   // What a convolution makes of a picture; TrainError if it can't be.
@@ -750,12 +817,16 @@ class Trainer::Impl {
     } catch (const std::exception& e) {
       return std::string("the step could not be repeated: ") + e.what();
     }
-    return found.empty() ? "a repetition of the step found no infinity or NaN" : found;
+    if (found.empty()) found = "a repetition of the step found no infinity or NaN";
+    // The state is that before the step again.
+    const std::string tensor = NonfiniteTensor();
+    return tensor.empty() ? found : found + "; before the step " + tensor;
   }
 
   std::uint64_t trained_begin_ = 0, trained_end_ = 0;
   std::optional<StoredExamples> examples_;
-  std::uint32_t examples_crc_ = 0;
+  std::uint32_t examples_crc_ = 0;  // before there are any: of those that the checkpoint was trained with
+  std::string loaded_from_;         // the checkpoint, if it came before the examples
   std::vector<std::uint32_t> order_;
   std::map<std::uint32_t, std::optional<StepProgram>> evaluations_;
   // Kept from step to step: memory of this size goes back to the system when it is freed.
@@ -812,7 +883,9 @@ void Trainer::SetParameter(const std::string& name, const std::vector<float>& va
 }
 
 std::vector<std::uint8_t> Trainer::State() { return impl_->State(); }
+void Trainer::RequireFinite(const Evaluation& evaluation) { impl_->RequireFinite(&evaluation); }
 void Trainer::Save(const std::filesystem::path& path) {
+  impl_->RequireFinite(nullptr);
   WriteCheckpoint(path, impl_->Configuration(), impl_->State());
 }
 void Trainer::Load(const std::filesystem::path& path) {

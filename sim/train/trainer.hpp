@@ -38,8 +38,9 @@ class CheckpointError : public TrainError {
  public:
   using TrainError::TrainError;
 };
-// The loss is no number: the text names step, layer and the first tensor that had an infinity or
-// NaN. Weights, state and rounders are those before that step.
+// A loss is no number, or a tensor of the training's state holds none. From Step the text names the
+// step, the first instruction whose result had an infinity or NaN and what it belongs to, and weights,
+// state and rounders are those before that step; from Save and RequireFinite the tensor.
 class NonfiniteLoss : public TrainError {
  public:
   using TrainError::TrainError;
@@ -158,13 +159,17 @@ class Trainer {
   Device& device();
 
   // The training set; its order is drawn anew for each epoch from the seed. What is left over at the
-  // end of an epoch and is less than a batch is not used in it.
+  // end of an epoch and is less than a batch is not used in it. CheckpointError if a checkpoint was
+  // loaded before that was trained with others.
   void SetExamples(const Examples& examples);
 
   StepReport Step();  // one batch: forward, backward, update
   // Steps to the end of the epoch; `after` may stop it by returning false. Mean loss of the steps.
   double Epoch(const std::function<bool(const StepReport&)>& after = {});
   Evaluation Evaluate(const Examples& examples);
+  // NonfiniteLoss if the evaluation's loss is no number or Save would refuse: the last step of an epoch
+  // may have left weights that no loss has seen yet.
+  void RequireFinite(const Evaluation& evaluation);
   void SetRate(float rate);  // from the next step on
 
   std::uint64_t step() const;   // steps made
@@ -183,7 +188,9 @@ class Trainer {
 
   // Everything that the next step depends on: parameters, optimiser state, rounders, position in the
   // data, configuration. A run resumed from it is the run that was never interrupted, bit for bit.
-  void Save(const std::filesystem::path& path);  // a new file, then renamed over the old one
+  // A new file, then renamed over the old one. NonfiniteLoss, and the old one stays, if a parameter or
+  // its state holds an infinity or NaN.
+  void Save(const std::filesystem::path& path);
   void Load(const std::filesystem::path& path);  // CheckpointError: damaged, or another configuration
   // The state of the training, without the header of a file: equal states have equal bytes.
   std::vector<std::uint8_t> State();

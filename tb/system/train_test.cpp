@@ -3,18 +3,22 @@
 // activations, gradients and weights are rounded on the way, and the bound is theirs.
 #include <catch2/catch.hpp>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <limits>
 #include <random>
 
 #include "sim/golden/training.hpp"
+#include "sim/train/checkpoint.hpp"
 #include "sim/train/trainer.hpp"
 #include "tb/system/make_device.hpp"
 
@@ -448,6 +452,121 @@ TEST_CASE("a loss that is no number stops the training, names the tensor and kee
   REQUIRE(trainer.State() == before);
 }
 
+TEST_CASE("a step that leaves no numbers behind a finite loss does not replace the checkpoint", "[train]") {
+  auto device = tb::MakeDevice(tb::Options("nano"));
+  Job job = MakeJob({10, 17, 6}, 16, "bf16-sr", Loss::kMeanSquare, Activation::kRelu, 53);
+  job.options.mode.weight_round = isa::Round::kSr;
+  job.options.optimizer.momentum = 0.9f;
+  const auto path = std::filesystem::temp_directory_path() / ("dither_finite_" + std::to_string(::getpid()));
+  const auto bytes = [&] {
+    std::ifstream file(path, std::ios::binary);
+    return std::vector<std::uint8_t>(std::istreambuf_iterator<char>(file), {});
+  };
+  Trainer trainer(*device, job.options);
+  trainer.SetExamples(job.examples);
+  trainer.Step();
+  trainer.RequireFinite(trainer.Evaluate(job.examples));
+  trainer.Save(path);
+  const auto good = bytes();
+  SECTION("an update that overflows") {
+    for (float& t : job.examples.targets) t = 1e15f;
+    trainer.SetExamples(job.examples);
+    trainer.SetRate(1e30f);
+    REQUIRE(std::isfinite(trainer.Step().loss));
+    REQUIRE_THROWS_AS(trainer.Save(path), train::NonfiniteLoss);
+    REQUIRE_THROWS_WITH(trainer.Save(path), Catch::Contains("after step 2") && Catch::Contains("weights holds an infinity"));
+    REQUIRE_THROWS_WITH(trainer.Step(), Catch::Contains("before the step dense1.weights holds"));
+  }
+  SECTION("weights that are numbers, with which no loss is one") {
+    trainer.SetRate(1e30f);
+    trainer.Step();
+    const train::Evaluation e = trainer.Evaluate(job.examples);
+    REQUIRE_FALSE(std::isfinite(e.loss));
+    REQUIRE_THROWS_WITH(trainer.RequireFinite(e), Catch::Contains("after step 2: the loss of the evaluation is") &&
+                                                      Catch::Contains("no parameter"));
+  }
+  SECTION("an optimiser's state") {
+    // The state follows header and text; its first tensor is a bf16 weight of 10 x 17, in whole lines of 64 bytes.
+    std::uint32_t text = 0;
+    std::memcpy(&text, &good[12], 4);
+    const std::string configuration(good.begin() + 24, good.begin() + 24 + text);
+    auto state = trainer.State();
+    const std::size_t momentum = 32 + 384 + 2 * 5;
+    state[momentum] = 0x80;
+    state[momentum + 1] = 0xff;
+    train::WriteCheckpoint(path, configuration, state);
+    trainer.Load(path);
+    train::WriteCheckpoint(path, configuration, std::vector<std::uint8_t>(good.begin() + 24 + text, good.end() - 4));
+    REQUIRE_THROWS_WITH(trainer.Save(path), Catch::Contains("dense1.weights momentum holds an infinity"));
+  }
+  REQUIRE(bytes() == good);
+  REQUIRE_FALSE(std::filesystem::exists(path.string() + ".new"));
+  std::filesystem::remove(path);
+}
+
+TEST_CASE("running statistics that are no numbers do not replace the checkpoint", "[train]") {
+  auto device = tb::MakeDevice(tb::Options("nano"));
+  Job job = MakeJob({6, 9, 4}, 16, "bf16-sr", Loss::kSoftmaxCrossEntropy, Activation::kNone, 91);
+  std::vector<train::LayerSpec>& layers = job.options.model.layers;
+  layers.insert(layers.begin() + 1, {train::LayerKind::kBatchNorm, 0, Activation::kRelu, true, 0, 0});
+  const auto path = std::filesystem::temp_directory_path() / ("dither_running_" + std::to_string(::getpid()));
+  Trainer trainer(*device, job.options);
+  std::vector<float> variance(9, 1.0f);
+  variance[8] = std::numeric_limits<float>::quiet_NaN();
+  trainer.SetParameter("batchnorm2.variance", variance);
+  REQUIRE_THROWS_WITH(trainer.Save(path), Catch::Contains("batchnorm2.variance holds a NaN"));
+  REQUIRE_FALSE(std::filesystem::exists(path));
+}
+
+TEST_CASE("a checkpoint does not take the place of what is no file", "[train]") {
+  auto device = tb::MakeDevice(tb::Options("nano"));
+  const Job job = MakeJob({4, 3}, 4, "bf16-sr", Loss::kSoftmaxCrossEntropy, Activation::kRelu, 65);
+  const auto path = std::filesystem::temp_directory_path() / ("dither_pipe_" + std::to_string(::getpid()));
+  Trainer trainer(*device, job.options);
+  REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+  REQUIRE_THROWS_WITH(trainer.Save(path), Catch::Contains("can't be written: it is no regular file"));
+  REQUIRE(std::filesystem::is_fifo(path));
+  REQUIRE_FALSE(std::filesystem::exists(path.string() + ".new"));
+  std::filesystem::remove(path);
+}
+
+TEST_CASE("optimiser numbers and scales that can't train are refused by name", "[train]") {
+  auto device = tb::MakeDevice(tb::Options("nano"));
+  const Job job = MakeJob({4, 3}, 4, "bf16-sr", Loss::kSoftmaxCrossEntropy, Activation::kRelu, 63);
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInf = std::numeric_limits<float>::infinity();
+  struct Case {
+    const char* name;
+    std::function<float&(TrainerOptions&)> number;
+    std::vector<float> bad, good;
+  };
+  using O = TrainerOptions;
+  const std::vector<float> negative = {-0.5f, kNan, kInf, -kInf}, outside = {-0.5f, 1.0f, kNan, kInf};
+  for (const Case& c : std::vector<Case>{
+           {"rate", [](O& o) -> float& { return o.optimizer.rate; }, negative, {0, 64}},
+           {"weight decay", [](O& o) -> float& { return o.optimizer.weight_decay; }, negative, {0, 2}},
+           {"epsilon", [](O& o) -> float& { return o.optimizer.epsilon; }, negative, {0, 1}},
+           {"momentum", [](O& o) -> float& { return o.optimizer.momentum; }, outside, {0, 0.999f}},
+           {"beta1", [](O& o) -> float& { return o.optimizer.beta1; }, outside, {0, 0.999f}},
+           {"beta2", [](O& o) -> float& { return o.optimizer.beta2; }, outside, {0, 0.999f}},
+           {"weight scale", [](O& o) -> float& { return o.mode.weight_scale; }, {0, -1, kNan, kInf}, {0.5f, 64}},
+           {"loss scale", [](O& o) -> float& { return o.mode.loss_scale; }, {0, -1, kNan, kInf}, {0.5f, 1024}}}) {
+    const auto made = [&](float value) {
+      TrainerOptions options = job.options;
+      c.number(options) = value;
+      const std::uint64_t mark = device->Mark();
+      Trainer trainer(*device, options);
+      device->Release(mark);
+    };
+    for (const float value : c.bad) {
+      CAPTURE(c.name, value);
+      REQUIRE_THROWS_WITH(made(value), Catch::Contains(std::string(": ") + c.name + " is "));
+    }
+    for (const float value : c.good) made(value);
+  }
+  Trainer trainer(*device, job.options);
+  REQUIRE_THROWS_WITH(trainer.SetRate(kNan), Catch::Contains("rate is nan"));
+}
+
 TEST_CASE("what can't be trained is refused with the limit", "[train]") {
   auto device = tb::MakeDevice(tb::Options("nano"));
   Job job = MakeJob({10, 17, 6}, 16, "bf16-sr", Loss::kSoftmaxCrossEntropy, Activation::kRelu, 61);
@@ -524,6 +643,18 @@ TEST_CASE("a damaged checkpoint is refused by its checksum, one of another train
   job.examples.inputs[0] += 0.5f;
   trainer.SetExamples(job.examples);
   REQUIRE_THROWS_WITH(trainer.Load(path), Catch::Contains("other examples"));
+  {  // the other way round: the checkpoint first
+    Trainer another(*device, job.options);
+    another.Load(path);
+    const auto loaded = another.State();
+    REQUIRE_THROWS_WITH(another.SetExamples(job.examples), Catch::Contains("other examples"));
+    REQUIRE(another.State() == loaded);  // with the examples' checksum in it
+    REQUIRE_THROWS_WITH(another.Step(), Catch::Contains("no examples"));
+    job.examples.inputs = moved;
+    another.SetExamples(job.examples);
+    REQUIRE(another.State() == loaded);
+    another.Step();
+  }
   std::filesystem::remove(path);
 }
 
