@@ -349,6 +349,13 @@ unsigned SeedBase() {
   return text == nullptr ? 0 : static_cast<unsigned>(std::strtoul(text, nullptr, 10));
 }
 
+// A memory of another kind for each seed.
+void Vary(Bench& bench, std::uint64_t seed) {
+  bench.memory.behaviour().reorder = seed % 2 == 0;
+  bench.memory.behaviour().data_first = seed % 3 == 0;
+  bench.memory.behaviour().read_latency = seed % 4 == 3 ? 3 : 100;
+}
+
 // ---- tests
 
 TEST_CASE("dma: any strided copy moves the elements of its definition and no other byte",
@@ -357,9 +364,7 @@ TEST_CASE("dma: any strided copy moves the elements of its definition and no oth
   const auto stall = GENERATE(0, 30, 85);
   CAPTURE(kAxiBits, seed, stall);
   Bench bench(seed, {stall, stall, stall});
-  bench.memory.behaviour().reorder = seed % 2 == 0;
-  bench.memory.behaviour().data_first = seed % 3 == 0;
-  bench.memory.behaviour().read_latency = seed % 4 == 3 ? 3 : 100;
+  Vary(bench, seed);
   const int count = stall > 50 ? 12 : 40;
   for (int round = 0; round < 3; ++round) {
     for (int n = 0; n < count; ++n) {
@@ -695,9 +700,7 @@ TEST_CASE("dma: gathers and scatters among copies move the rows that their lists
   const auto stall = GENERATE(0, 30, 85);
   CAPTURE(kAxiBits, seed, stall);
   Bench bench(seed, {stall, stall, stall});
-  bench.memory.behaviour().reorder = seed % 2 == 0;
-  bench.memory.behaviour().data_first = seed % 3 == 0;
-  bench.memory.behaviour().read_latency = seed % 4 == 3 ? 3 : 100;
+  Vary(bench, seed);
   const int count = stall > 50 ? 8 : 24;
   for (int round = 0; round < 3; ++round) {
     // All lists of a round lie at one place each, so that none is changed while it is used.
@@ -849,9 +852,7 @@ TEST_CASE("dma: a bad list behind rows that still move lets them end, and change
   const auto stall = GENERATE(0, 30, 85);
   CAPTURE(kAxiBits, seed, stall);
   Bench bench(seed, {stall, stall, stall});
-  bench.memory.behaviour().reorder = seed % 2 == 0;
-  bench.memory.behaviour().data_first = seed % 3 == 0;
-  bench.memory.behaviour().read_latency = seed % 4 == 3 ? 3 : 100;
+  Vary(bench, seed);
   const auto below = [&](std::size_t n) { return static_cast<std::size_t>(bench.rng() % n); };
   std::array<std::vector<Outcome>, 2> want;
   for (int round = 0; round < 8; ++round) {

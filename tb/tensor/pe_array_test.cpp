@@ -242,23 +242,13 @@ TEST_CASE("every column sum equals the model while tiles swap without a gap", "[
   if (kArrayPairs && all_kinds == kAnyMode) REQUIRE(mode_changes > 25 * kCols);
 }
 
-TEST_CASE("a bit below the foot's significand turns a tie into rounding up", "[pe_array][directed]") {
-  // 31 products of 57600 and one of 33003 * 2^-19, of which 257 / 2^12 is kept: the sum 6975 * 2^20 + 257 has half a
-  // unit of the result in bit 8 and, below the foot's 32 bits, bit 0. Fewer than 32 rows can't reach its leading bit.
-  if (kRows < 32) {
-    SUCCEED("needs 32 rows");
-    return;
-  }
-  Row16 x(kRows, 0), w(kRows, 0);
-  for (int i = 0; i < 31; ++i) x[i] = w[i] = 0x3ff0;  // 240 * 2^-7
-  x[31] = 117 << 7 | (171 & 0x7f);
-  w[31] = 118 << 7 | (193 & 0x7f);
-  const double rounded = std::ldexp(6975.0 * (1 << 20) + 512, -26);
-  const auto expected = std::bit_cast<std::uint32_t>(static_cast<float>(rounded));
-  REQUIRE(ColumnDot(x.data(), w.data(), kRows, kWidth, false, 0) == expected);
-
+// One row of operands through weights w in all columns, onto *psum if there is one: every result is `expected`.
+void RequireColumns(const Row16& x, const Row16& w, const std::uint32_t* psum, std::uint32_t expected) {
   dither::tb::Clocked<Vpe_array> dut(1);
-  dut->w_valid_i = dut->swap_i = dut->x_valid_i = dut->acc_i = dut->int_i = 0;
+  dut->w_valid_i = dut->swap_i = dut->x_valid_i = dut->int_i = 0;
+  dut->acc_i = psum != nullptr;
+  const std::vector<std::uint32_t> words(kCols, psum != nullptr ? *psum : 0);
+  std::memcpy(&dut->psum_i, words.data(), 4 * kCols);
   for (int c = 0; c < kCols; ++c) {
     dut->w_valid_i = 1;
     dut->w_nan_i = PutOperands(&dut->w_i, w);
@@ -282,6 +272,24 @@ TEST_CASE("a bit below the foot's significand turns a tie into rounding up", "[p
   }
 }
 
+TEST_CASE("a bit below the foot's significand turns a tie into rounding up", "[pe_array][directed]") {
+  // 31 products of 57600 and one of 33003 * 2^-19, of which 257 / 2^12 is kept: the sum 6975 * 2^20 + 257 has half a
+  // unit of the result in bit 8 and, below the foot's 32 bits, bit 0. Fewer than 32 rows can't reach its leading bit.
+  if (kRows < 32) {
+    SUCCEED("needs 32 rows");
+    return;
+  }
+  Row16 x(kRows, 0), w(kRows, 0);
+  for (int i = 0; i < 31; ++i) x[i] = w[i] = 0x3ff0;  // 240 * 2^-7
+  x[31] = 117 << 7 | (171 & 0x7f);
+  w[31] = 118 << 7 | (193 & 0x7f);
+  const double rounded = std::ldexp(6975.0 * (1 << 20) + 512, -26);
+  const auto expected = std::bit_cast<std::uint32_t>(static_cast<float>(rounded));
+  REQUIRE(ColumnDot(x.data(), w.data(), kRows, kWidth, false, 0) == expected);
+
+  RequireColumns(x, w, nullptr, expected);
+}
+
 TEST_CASE("a PSUM word that leaves the foot's window altogether still decides a tie", "[pe_array][directed]") {
   // The column is 2^e (1 + half / 2^24), a tie; the word is the smallest of fp32, of either sign.
   // At e = -81 it moves by 45 places, which the leading one of a normal word survives and this bit does not; at e = 0 by 126.
@@ -295,30 +303,5 @@ TEST_CASE("a PSUM word that leaves the foot's window altogether still decides a 
   CAPTURE(e, half, negative);
   CHECK(ColumnDot(x.data(), w.data(), kRows, kWidth, true, psum) == expected);
 
-  dither::tb::Clocked<Vpe_array> dut(1);
-  dut->w_valid_i = dut->swap_i = dut->x_valid_i = dut->int_i = 0;
-  dut->acc_i = 1;
-  const std::vector<std::uint32_t> words(kCols, psum);
-  std::memcpy(&dut->psum_i, words.data(), 4 * kCols);
-  for (int c = 0; c < kCols; ++c) {
-    dut->w_valid_i = 1;
-    dut->w_nan_i = PutOperands(&dut->w_i, w);
-    dut.Step();
-  }
-  dut->w_valid_i = 0;
-  dut->swap_i = 1;
-  dut.Step();
-  dut->swap_i = 0;
-  dut->x_valid_i = 1;
-  dut->x_nan_i = PutOperands(&dut->x_i, x);
-  dut->mode_i = 0;
-  dut.Step();
-  dut->x_valid_i = 0;
-  dut.Run(kArrayLatency + 4);
-  dut->eval();
-  for (int j = 0; j < kCols; ++j) {
-    std::uint32_t got;
-    std::memcpy(&got, reinterpret_cast<const char*>(&dut->res_o) + 4 * j, 4);
-    REQUIRE(got == expected);
-  }
+  RequireColumns(x, w, &psum, expected);
 }

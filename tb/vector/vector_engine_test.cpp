@@ -99,6 +99,16 @@ EngineInstr AnyVector(OperandMaker& make, LaneMemory& m) {
   return i;
 }
 
+// Runs i, compares memory and rounder states with the reference's; its cycles beyond those that are the same for all.
+std::uint64_t CheckedCycles(Bench& bench, const EngineInstr& i) {
+  LaneMemory expected = bench.memory;
+  Execute(i, expected);
+  const std::uint64_t taken = bench.Run({i});
+  bench.TakeRng();
+  CHECK(bench.memory.Difference(expected) == "");
+  return taken - 9;
+}
+
 }  // namespace
 
 TEST_CASE("any legal instruction leaves the reference's memory and rounder states",
@@ -295,14 +305,7 @@ TEST_CASE("multiply-adds, scalars, numbers and what stands still go in pairs too
     bench.memory.Store(0, p, 64, Dtype::kFp32, make.AnyFp32());
     bench.memory.Store(1, p, 64, Dtype::kFp32, make.AnyFp32());
   }
-  const auto cycles = [&] {
-    LaneMemory expected = bench.memory;
-    Execute(i, expected);
-    const std::uint64_t taken = bench.Run({i});
-    bench.TakeRng();
-    CHECK(bench.memory.Difference(expected) == "");
-    return taken - 9;
-  };
+  const auto cycles = [&] { return CheckedCycles(bench, i); };
   CHECK(cycles() == 256);
   i.func_1 = static_cast<std::uint8_t>(VecFunc::kSub);
   i.rev_1 = 1;
@@ -353,14 +356,7 @@ TEST_CASE("what does not fit runs at one element a cycle, with the same bytes", 
   fits.round = static_cast<std::uint8_t>(Round::kSr);
   EngineInstr whole = Packed(Op::kTensor, 4000, Dtype::kBf16, 0, 0, 0, kRows);
   make.Fill(bench.memory, whole, 0, 4096, whole.str_0, Dtype::kBf16);
-  const auto extra = [&](const EngineInstr& i) {
-    LaneMemory expected = bench.memory;
-    Execute(i, expected);
-    const std::uint64_t taken = bench.Run({i});
-    bench.TakeRng();
-    CHECK(bench.memory.Difference(expected) == "");
-    return taken - 9;
-  };
+  const auto extra = [&](const EngineInstr& i) { return CheckedCycles(bench, i); };
   const auto with = [&](auto&& change) {
     EngineInstr i = fits;
     change(i);
