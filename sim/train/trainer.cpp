@@ -344,7 +344,6 @@ class Trainer::Impl {
     const NumericMode& m = options_.mode;
     const OptimizerSpec& o = options_.optimizer;
     const auto text = [](auto value) { return std::to_string(value); };
-    const auto number = Number;
     static constexpr const char* kKinds[] = {"sgd", "adam", "adamw"};
     std::string t;
     t += "core " + std::string(device_.config().name) + "\n";
@@ -354,10 +353,10 @@ class Trainer::Impl {
          std::string(isa::Name(m.weight_round)) + ", state " + std::string(isa::Name(m.state)) + ", compute " +
          std::string(isa::Name(m.compute)) + " " + std::string(isa::Name(m.activation_round)) + ", gradients " +
          std::string(isa::Name(m.gradients)) + " " + std::string(isa::Name(m.gradient_round)) +
-         ", weight scale " + number(m.weight_scale) + ", loss scale " + number(m.loss_scale) + "\n";
+         ", weight scale " + Number(m.weight_scale) + ", loss scale " + Number(m.loss_scale) + "\n";
     t += "optimizer " + std::string(kKinds[static_cast<int>(o.kind)]) + "\n";
-    t += "rate " + number(o.rate) + "\nmomentum " + number(o.momentum) + "\nbetas " + number(o.beta1) + " " +
-         number(o.beta2) + " " + number(o.epsilon) + "\nweight decay " + number(o.weight_decay) + "\n";
+    t += "rate " + Number(o.rate) + "\nmomentum " + Number(o.momentum) + "\nbetas " + Number(o.beta1) + " " +
+         Number(o.beta2) + " " + Number(o.epsilon) + "\nweight decay " + Number(o.weight_decay) + "\n";
     t += "pictures " + text(options_.picture.width) + " x " + text(options_.picture.height) + ", moved by up to " +
          text(options_.picture.max_shift) + "\n";
     t += "batch " + text(options_.batch) + "\nseed " + text(options_.seed) + "\n";
